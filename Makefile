@@ -1,0 +1,68 @@
+# Each target sets up its virtual environment by itself, once, and again when pyproject.toml changes.
+#   make demo    serve one handler class in every way there is, and compare
+#   make test    the whole test suite
+# Another Python, another place: make test PYTHON=python3.12 VENV=.venv-3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+
+bin := $(VENV)/bin
+stamp := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format types coverage clean
+
+help:
+	@echo 'make demo      run the demonstration'
+	@echo 'make test      run the test suite'
+	@echo 'make lint      check style and format'
+	@echo 'make format    put the format right'
+	@echo 'make types     check types'
+	@echo 'make coverage  run the test suite, hold coverage to its thresholds'
+	@echo 'make clean     remove what the other targets made'
+
+$(stamp): pyproject.toml
+	@command -v '$(PYTHON)' >/dev/null || \
+		{ echo '$(PYTHON): not found; name another Python: make PYTHON=/path/to/python' >&2; exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "sansio-server needs Python 3.10 or newer; $(PYTHON) is $$('$(PYTHON)' -V 2>&1)" \
+			"(name another: make PYTHON=/path/to/python)" >&2; exit 1; }
+	'$(PYTHON)' -m venv --clear '$(VENV)'
+	'$(bin)/python' -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch '$@'
+
+demo: $(stamp)
+	@'$(bin)/sansio-server' demo
+
+test: $(stamp)
+	'$(bin)/python' -m pytest
+
+lint: $(stamp)
+	'$(bin)/ruff' check
+	'$(bin)/ruff' format --check
+
+format: $(stamp)
+	'$(bin)/ruff' check --fix
+	'$(bin)/ruff' format
+
+# Twice, so that both sides of a check of sys.version_info are seen.
+types: $(stamp)
+	'$(bin)/mypy' $(typed)
+	'$(bin)/mypy' --python-version 3.13 $(typed)
+
+typed = $(wildcard sansio_server sync_backend trio_backend tests) $(wildcard examples/*.py)
+
+coverage: $(stamp)
+	'$(bin)/coverage' erase
+	'$(bin)/coverage' run -m pytest
+	'$(bin)/coverage' combine --quiet
+	'$(bin)/coverage' report --fail-under=100 --include='sansio_server/*' \
+		--omit='sansio_server/cli/*,sansio_server/__main__.py,sansio_server/testing/*'
+	'$(bin)/coverage' report --fail-under=95 --omit='sansio_server/*'
+	'$(bin)/coverage' report --fail-under=95 \
+		--include='sansio_server/cli/*,sansio_server/__main__.py,sansio_server/testing/*'
+
+clean:
+	rm -rf .venv .venv-* build dist .coverage .coverage.* htmlcov .hypothesis
+	rm -rf .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,23 @@
+"""What holds for every test: nothing is left behind, and random choices are the same each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+from tests.leftovers import Held, left_behind
+
+# The same examples in each run, on each machine; a slow machine is no failure.
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread, a child process or an open descriptor."""
+    before = Held.now()
+    yield
+    if found := left_behind(before):
+        pytest.fail("left behind:\n  " + "\n  ".join(found), pytrace=False)
