@@ -72,7 +72,8 @@ def left_behind(before: Held, grace: float = GRACE) -> list[str]:
             found.append(f"thread: {thread!r}")
     if children := _children() - before.children:
         found.append(f"children: {', '.join(map(_describe_child, sorted(children)))}")
-    if len(_descriptors()) > len(before.descriptors):
+    # Counted before they are looked at; one more is open while they are listed.
+    if _FD_DIR and len(os.listdir(_FD_DIR)) - 1 > len(before.descriptors):
         # Perhaps a cycle of objects holds them, to be closed when it is collected.
         gc.collect()
         after = _descriptors()
