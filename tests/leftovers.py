@@ -54,11 +54,10 @@ def _descriptors() -> frozenset[str]:
 
 
 def _describe_child(pid: int) -> str:
-    try:
-        command = (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-    except OSError:
-        command = ""
-    return f"{pid} ({command or 'ended, not reaped'})"
+    if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        return f"{pid} (ended, not reaped)"
+    command = (_PROC / str(pid) / "cmdline").read_bytes()
+    return f"{pid} ({command.replace(bytes(1), b' ').decode().strip()})"
 
 
 def left_behind(before: Held, grace: float = GRACE) -> list[str]:

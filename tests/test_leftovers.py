@@ -43,10 +43,14 @@ def test_a_descriptor_held_by_a_dead_cycle_is_not_counted() -> None:
 
 
 def test_a_child_is_found_running_and_unreaped() -> None:
+    program = "print(flush=True); input()"
+    pipe = subprocess.PIPE
     before = Held.now()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    with subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
         [running] = [line for line in left_behind(before) if line.startswith("children")]
-        assert running == f"children: {child.pid} ({sys.executable} -c input())"
+        assert running == f"children: {child.pid} ({sys.executable} -c {program})"
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         [unreaped] = [line for line in left_behind(before) if line.startswith("children")]
