@@ -56,11 +56,15 @@ coverage: $(stamp)
 	'$(bin)/coverage' erase
 	'$(bin)/coverage' run -m pytest
 	'$(bin)/coverage' combine --quiet
-	'$(bin)/coverage' report --fail-under=100 --include='sansio_server/*' \
-		--omit='sansio_server/cli/*,sansio_server/__main__.py,sansio_server/testing/*'
-	'$(bin)/coverage' report --fail-under=95 --omit='sansio_server/*'
-	'$(bin)/coverage' report --fail-under=95 \
-		--include='sansio_server/cli/*,sansio_server/__main__.py,sansio_server/testing/*'
+	'$(bin)/coverage' report --fail-under=100 --include='sansio_server/*' --omit='$(commands)'
+	'$(bin)/coverage' report --fail-under=95 --include='$(commands)'
+	for backend in $(backends); do \
+		'$(bin)/coverage' report --fail-under=95 --include="$$backend/*" || exit 1; \
+	done
+
+# In the core's package, but no part of the core.
+commands = sansio_server/cli/*,sansio_server/__main__.py,sansio_server/testing/*
+backends = $(wildcard *_backend)
 
 clean:
 	rm -rf .venv .venv-* build dist .coverage .coverage.* htmlcov .hypothesis
