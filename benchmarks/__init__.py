@@ -1,0 +1,1 @@
+"""Benchmarks: this project's servers beside their peers, measured in one run."""

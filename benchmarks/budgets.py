@@ -1,0 +1,48 @@
+"""What this project's servers are to cost, relative to their peers in the same run.
+
+A budget of 1.2 for ``cpu_us`` says: the peer's figure is at least 1.2 times ours.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+__all__ = ["BUDGETS", "Budget"]
+
+
+@attrs.frozen
+class Budget:
+    """A work, one of our servers, and what it is held to.
+
+    :ivar peer: the server it is compared with, or "" when *at_most* bounds the figure itself.
+    :ivar at_least: the peer's figure divided by ours, at the least.
+    """
+
+    work: str
+    server: str
+    peer: str = ""
+    at_least: float = 0.0
+    at_most: float = 0.0
+    figure: str = "cpu_us"
+
+
+BUDGETS = (
+    Budget("churn:16", "sync-inline", "stdlib-inline", at_least=1.1),
+    Budget("churn:16", "sync-threads", "stdlib-threads", at_least=1.2),
+    Budget("churn:16", "sync-reused", "stdlib-threads", at_least=2.4),
+    Budget("churn:16", "sync-reused", "raw-threads", at_least=0.9),
+    Budget("echo:64", "sync-threads", "stdlib-threads", at_least=1.0),
+    Budget("echo:1000", "sync-threads", "stdlib-threads", at_least=1.0),
+    Budget("echo:1000", "sync-threads", "stdlib-threads", at_least=1.0, figure="p99_us"),
+    Budget("echo:64:free", "sync-threads", "stdlib-threads", at_least=1.0),
+    Budget("churn:16", "sync-forks", "stdlib-forks", at_least=1.2),
+    Budget("udp:16", "sync-udp", "stdlib-udp", at_least=1.0),
+    Budget("churn:16", "sync-async-inline", "sync-inline", at_least=0.95),
+    Budget("churn:16", "sync-async-threads", "sync-threads", at_least=0.95),
+    Budget("echo:64", "sync-async-threads", "sync-threads", at_least=0.95),
+    Budget("idle:5000", "sync-threads", "stdlib-threads", at_least=1.0, figure="pss_kib"),
+    Budget("stop", "sync-inline", at_most=5.0, figure="stop_ms"),
+    Budget("stop", "sync-threads", at_most=5.0, figure="stop_ms"),
+    Budget("stop", "sync-reused", at_most=5.0, figure="stop_ms"),
+    Budget("stop", "sync-forks", at_most=5.0, figure="stop_ms"),
+)

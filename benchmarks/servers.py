@@ -1,0 +1,164 @@
+"""The table of servers, ours and their peers, each under a name.
+
+A server's own process imports this module, and what a fork costs follows what its parent has
+loaded. So nothing is imported here but what every server needs; the rest is imported by the entry
+that was chosen. A server that can't be imported is reported as skipped.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+
+TYPE_CHECKING = False  # typing's own would import typing, see above
+if TYPE_CHECKING:
+    from typing import Any
+
+    #: What makes a server, given which handler is to serve: "line", "lines" or "datagram".
+    Maker = Callable[[str], Any]
+
+__all__ = ["FAMILIES", "SERVERS", "Entry", "handler_class"]
+
+ADDRESS = ("127.0.0.1", 0)
+
+
+class Entry:
+    """A server to measure.
+
+    :ivar make: makes it, bound to a port of its own; the result has ``server_address`` and
+        ``serve_forever()``.
+    :ivar at_once: how many connections it serves at the same time; None if any number.
+    :ivar datagrams: whether it serves datagrams, not connections.
+    :ivar stops: whether it has ``shutdown()``.
+    :ivar peer: the name of the server that it is compared with in the table.
+    """
+
+    def __init__(
+        self,
+        make: Maker,
+        *,
+        at_once: int | None = None,
+        datagrams: bool = False,
+        stops: bool = True,
+        peer: str = "",
+    ) -> None:
+        self.make = make
+        self.at_once = at_once
+        self.datagrams = datagrams
+        self.stops = stops
+        self.peer = peer
+
+
+# -- one handler, blocking and async -------------------------------------------------------------
+
+
+def _line(self: Any) -> None:
+    self.wfile.write(self.rfile.readline().upper())
+
+
+def _lines(self: Any) -> None:
+    while line := self.rfile.readline():
+        self.wfile.write(line.upper())
+
+
+async def _async_line(self: Any) -> None:
+    line = await self.rfile.readline()
+    await self.wfile.write(line.upper())
+
+
+async def _async_lines(self: Any) -> None:
+    while line := await self.rfile.readline():
+        await self.wfile.write(line.upper())
+
+
+_BODIES: Mapping[tuple[str, bool], Callable[[Any], Any]] = {
+    ("line", False): _line,
+    ("lines", False): _lines,
+    ("datagram", False): _line,
+    ("line", True): _async_line,
+    ("lines", True): _async_lines,
+    ("datagram", True): _async_line,
+}
+
+
+def handler_class(module: Any, handler: str, *, is_async: bool = False) -> Any:
+    """Make a handler class on the handlers of *module*, which has socketserver's names."""
+    base = module.DatagramRequestHandler if handler == "datagram" else module.StreamRequestHandler
+    return type("Upper", (base,), {"handle": _BODIES[handler, is_async]})
+
+
+# -- ways to make a server -----------------------------------------------------------------------
+
+
+def _like_socketserver(
+    module_name: str, class_name: str, *, is_async: bool = False, **attributes: Any
+) -> Maker:
+    def make(handler: str) -> Any:
+        module = importlib.import_module(module_name)
+        server_class = type(class_name, (getattr(module, class_name),), attributes)
+        return server_class(ADDRESS, handler_class(module, handler, is_async=is_async))
+
+    return make
+
+
+def _of_module(module_name: str, class_name: str) -> Maker:
+    def make(handler: str) -> Any:
+        module = importlib.import_module(module_name)
+        return getattr(module, class_name)(ADDRESS, handler)
+
+    return make
+
+
+_STDLIB = "socketserver"
+_SYNC = "sync_backend"
+_ACCEPTORS = "benchmarks.acceptors"
+_STREAMS = "benchmarks.streams"
+
+#: ForkingMixIn.max_children.
+_CHILDREN = 40
+#: How many pre-started threads or processes accept.
+_WORKERS = 16
+
+SERVERS: Mapping[str, Entry] = {
+    "stdlib-inline": Entry(_like_socketserver(_STDLIB, "TCPServer"), at_once=1),
+    "stdlib-threads": Entry(_like_socketserver(_STDLIB, "ThreadingTCPServer")),
+    "stdlib-forks": Entry(_like_socketserver(_STDLIB, "ForkingTCPServer"), at_once=_CHILDREN),
+    "stdlib-udp": Entry(_like_socketserver(_STDLIB, "UDPServer"), datagrams=True),
+    "raw-threads": Entry(
+        _of_module(_ACCEPTORS, "PreStartedThreads"), at_once=_WORKERS, stops=False
+    ),
+    "raw-prefork": Entry(_of_module(_ACCEPTORS, "PreForked"), at_once=_WORKERS, stops=False),
+    "sync-inline": Entry(_like_socketserver(_SYNC, "TCPServer"), at_once=1, peer="stdlib-inline"),
+    "sync-threads": Entry(_like_socketserver(_SYNC, "ThreadingTCPServer"), peer="stdlib-threads"),
+    "sync-reused": Entry(
+        _like_socketserver(_SYNC, "ThreadingTCPServer", reuse_threads=True), peer="stdlib-threads"
+    ),
+    "sync-forks": Entry(
+        _like_socketserver(_SYNC, "ForkingTCPServer"), at_once=_CHILDREN, peer="stdlib-forks"
+    ),
+    "sync-udp": Entry(_like_socketserver(_SYNC, "UDPServer"), datagrams=True, peer="stdlib-udp"),
+    "sync-async-inline": Entry(
+        _like_socketserver(_SYNC, "TCPServer", is_async=True), at_once=1, peer="sync-inline"
+    ),
+    "sync-async-threads": Entry(
+        _like_socketserver(_SYNC, "ThreadingTCPServer", is_async=True), peer="sync-threads"
+    ),
+    "sync-async-udp": Entry(
+        _like_socketserver(_SYNC, "UDPServer", is_async=True), datagrams=True, peer="sync-udp"
+    ),
+    "trio-serve-tcp": Entry(_of_module(_STREAMS, "TrioServeTCP"), stops=False),
+    "asyncio-streams": Entry(_of_module(_STREAMS, "AsyncioStreams"), stops=False),
+    "uvloop-streams": Entry(_of_module(_STREAMS, "UvloopStreams"), stops=False),
+    "gevent-streamserver": Entry(_of_module(_STREAMS, "GeventStreamServer"), stops=False),
+}
+
+#: The first words of names, in the order of the table: which are measured unless chosen otherwise.
+FAMILIES: Mapping[str, bool] = {
+    "stdlib": True,
+    "raw": True,
+    "sync": True,
+    "trio": False,
+    "asyncio": False,
+    "uvloop": False,
+    "gevent": False,
+}
