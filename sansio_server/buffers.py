@@ -1,0 +1,121 @@
+"""Bounded buffers without I/O: bytes go in as they come, lines and blocks come out.
+
+Shared by the asynchronous ``rfile`` of every backend. No answer yet is None, not an exception.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .exceptions import LineTooLong
+
+__all__ = ["DEFAULT_LIMIT", "ReadBuffer"]
+
+#: The most bytes a delimiter may be away, unless said otherwise: 64 KiB, as in asyncio's streams
+#: and twice the line length that http.server allows.
+DEFAULT_LIMIT: Final = 65536
+
+
+class ReadBuffer:
+    """Bytes that came and were not yet taken.
+
+    Call :meth:`feed` with what came, :meth:`feed_eof` when no more will, and the ``take_…`` methods
+    for what is wanted; each returns None while it cannot be had.
+
+    :param limit: the most bytes a delimiter may be away.
+    """
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        if limit < 1:
+            raise ValueError(f"limit must be 1 byte or more, not {limit!r}")
+        self._limit = limit
+        self._data = bytearray()
+        self._delimiter = b""
+        self._searched = 0
+        self._eof = False
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    @property
+    def at_eof(self) -> bool:
+        """Whether all bytes have come and all have been taken."""
+        return self._eof and not self._data
+
+    @property
+    def eof(self) -> bool:
+        """Whether no more bytes will come."""
+        return self._eof
+
+    def feed(self, data: bytes) -> None:
+        """Add bytes that came."""
+        self._data += data
+
+    def feed_eof(self) -> None:
+        """Note that no more bytes will come."""
+        self._eof = True
+
+    def take(self, most: int = -1) -> bytes:
+        """Take up to *most* bytes, or all there are if *most* is negative."""
+        size = len(self._data) if most < 0 else min(most, len(self._data))
+        return self._cut(size)
+
+    def take_exactly(self, size: int) -> bytes | None:
+        """Take *size* bytes, or None while there are fewer."""
+        if size < 0:
+            raise ValueError(f"size must be 0 bytes or more, not {size!r}")
+        return self._cut(size) if len(self._data) >= size else None
+
+    def take_until(self, delimiter: bytes) -> bytes | None:
+        """Take all up to *delimiter* and that too, or None while it has not come.
+
+        :raises LineTooLong: it did not come within the limit; nothing has been taken.
+        """
+        if not delimiter:
+            raise ValueError("delimiter must not be empty")
+        end = self._find(delimiter, self._limit)
+        if end >= 0:
+            return self._cut(end)
+        if len(self._data) >= self._limit:
+            raise LineTooLong(self._limit)
+        return None
+
+    def take_line(self, most: int = -1) -> bytes | None:
+        r"""Take a line with its ``\n``, or None while there is none.
+
+        At the end of the stream what is left is the last line. A line longer than *most* bytes is
+        returned in pieces of that length, as :meth:`io.IOBase.readline` does; if *most* is negative,
+        the limit of the buffer counts.
+
+        :raises LineTooLong: *most* is negative and the line longer than the limit.
+        """
+        if most == 0:
+            return b""
+        end = self._find(b"\n", most if most > 0 else self._limit)
+        if end >= 0:
+            return self._cut(end)
+        if most > 0 and len(self._data) >= most:
+            return self._cut(most)
+        if most < 0 and len(self._data) >= self._limit:
+            raise LineTooLong(self._limit)
+        if self._eof:
+            return self._cut(len(self._data))
+        return None
+
+    def _find(self, delimiter: bytes, limit: int) -> int:
+        """Return where the first *delimiter* ends, or -1; no byte is searched twice for it."""
+        if delimiter != self._delimiter:
+            self._delimiter = delimiter
+            self._searched = 0
+        start = max(0, self._searched - len(delimiter) + 1)
+        found = self._data.find(delimiter, start, limit)
+        if found < 0:
+            self._searched = min(len(self._data), limit)
+            return -1
+        return found + len(delimiter)
+
+    def _cut(self, size: int) -> bytes:
+        taken = bytes(self._data[:size])
+        del self._data[:size]
+        self._searched = 0
+        return taken

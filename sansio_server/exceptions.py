@@ -1,0 +1,46 @@
+"""What this package raises, beside the built-in exceptions that fit."""
+
+from __future__ import annotations
+
+__all__ = ["IllegalTransition", "IncompleteRead", "LineTooLong", "SuspendedError"]
+
+
+class IllegalTransition(RuntimeError):
+    """An event reached a server in a state that has no row for it.
+
+    This is a mistake in a backend, never in a program that uses one.
+    """
+
+
+class SuspendedError(RuntimeError):
+    """An asynchronous hook or handler waited for something that its backend cannot run.
+
+    A blocking backend runs ``async def`` handlers to their end without an event loop. What such a
+    handler awaits must therefore be its own coroutines or its request, ``rfile`` and ``wfile``; the
+    error is raised at the very ``await`` that asked for more.
+    """
+
+
+class LineTooLong(ValueError):
+    """A delimiter did not come within the allowed number of bytes.
+
+    :ivar limit: the number of bytes that were allowed.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"no delimiter within {limit} bytes")
+        self.limit = limit
+
+
+class IncompleteRead(EOFError):
+    """The stream ended before all that was asked for had come.
+
+    :ivar partial: the bytes that did come.
+    :ivar expected: how many bytes were asked for, or None when a delimiter was.
+    """
+
+    def __init__(self, partial: bytes, expected: int | None) -> None:
+        wanted = "a delimiter" if expected is None else f"{expected} bytes"
+        super().__init__(f"the stream ended after {len(partial)} bytes, before {wanted}")
+        self.partial = partial
+        self.expected = expected

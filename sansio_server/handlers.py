@@ -1,0 +1,221 @@
+"""Request handlers: what programs subclass to say what a server does.
+
+A handler is *blocking* (``def handle(self)``), and then its constructor does the whole work, or
+*asynchronous* (``async def handle(self)``), and then its constructor only takes its arguments, and
+the driver runs the rest. Which of the two is read once, when the class is made.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import io
+from collections.abc import Callable
+from socket import IPPROTO_TCP, TCP_NODELAY
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from .deferred import Deferred, is_awaitable, settle_deferred
+from .streams import AsyncReader, AsyncWriter
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = [
+    "BaseRequestHandler",
+    "DatagramRequestHandler",
+    "StreamRequestHandler",
+    "is_asynchronous",
+]
+
+
+def is_asynchronous(handler: Callable[..., Any]) -> bool:
+    """Say whether *handler*, a class or any callable, is to be awaited.
+
+    Partials are unwrapped; callables that show nothing count as blocking.
+    """
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    if isinstance(handler, type):
+        return bool(getattr(handler, "_runs_async", False))
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(handler, "__call__", None)  # noqa: B004 - the method is wanted, not the test
+    )
+
+
+class BaseRequestHandler:
+    """The life of one request: ``setup()``, ``handle()``, ``finish()``.
+
+    ``finish()`` is called if and only if ``setup()`` succeeded, whatever ``handle()`` does. Any of the
+    three may be ``async def``; then the handler is asynchronous.
+
+    :param request: what ``get_request()`` returned: a socket, or for datagrams a pair of the data
+        and the server's socket.
+    :param client_address: the address of the client.
+    :param server: the server.
+    """
+
+    #: Set this to say whether the handler is asynchronous; None means that it is if any of its
+    #: three methods is.
+    asynchronous: ClassVar[bool | None] = None
+    _runs_async: ClassVar[bool] = False
+
+    request: Any
+    client_address: Any
+    server: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.asynchronous is not None:
+            cls._runs_async = cls.asynchronous
+        else:
+            cls._runs_async = any(
+                inspect.iscoroutinefunction(getattr(cls, name))
+                for name in ("setup", "handle", "finish")
+            )
+
+    def __init__(self, request: Any, client_address: Any, server: Any) -> None:
+        self.request = request
+        self.client_address = client_address
+        self.server = server
+        if self._runs_async:
+            adapt = getattr(server, "async_request", None)
+            if adapt is not None:
+                self.request = adapt(request)
+            Deferred(self._run())
+            return
+        self.setup()
+        try:
+            self.handle()
+        finally:
+            self.finish()
+
+    async def _run(self) -> None:
+        await _settled(self.setup())
+        try:
+            await _settled(self.handle())
+        finally:
+            await _settled(self.finish())
+
+    # The three return Any so that overrides may be coroutine functions.
+
+    def setup(self) -> Any:
+        """Prepare; called first. If this raises, nothing else of the handler is called."""
+
+    def handle(self) -> Any:
+        """Serve the request; this is what to override."""
+
+    def finish(self) -> Any:
+        """Clean up; called after ``handle()``, even if that raised."""
+
+
+async def _settled(result: object) -> None:
+    if is_awaitable(result):
+        await result  # type: ignore[misc]
+    await settle_deferred()
+
+
+class StreamRequestHandler(BaseRequestHandler):
+    """A handler for stream sockets, with :attr:`rfile` to read from and :attr:`wfile` to write to.
+
+    In a blocking handler the two are what ``makefile`` of the socket makes; in an asynchronous one an
+    :class:`~sansio_server.streams.AsyncReader` and an :class:`~sansio_server.streams.AsyncWriter`.
+    """
+
+    #: The buffer of ``rfile`` in bytes; 0 for none, -1 for the default size.
+    rbufsize: int = -1
+    #: The buffer of ``wfile`` in bytes; 0 for none: what is written is sent at once and whole.
+    wbufsize: int = 0
+    #: Seconds after which an operation on the connection fails with TimeoutError; None for never.
+    timeout: float | None = None
+    #: Whether to send small packets at once, without Nagle's algorithm (RFC 896). TCP only.
+    disable_nagle_algorithm: bool = False
+
+    connection: Any
+    rfile: Any
+    wfile: Any
+
+    def setup(self) -> Any:
+        """Apply :attr:`timeout` and :attr:`disable_nagle_algorithm`; open the two files.
+
+        :raises OSError: the connection does not take an option, as TCP_NODELAY on a Unix socket.
+        """
+        self.connection = connection = self.request
+        if self.timeout is not None:
+            connection.settimeout(self.timeout)
+        if self.disable_nagle_algorithm:
+            connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)
+        if self._runs_async:
+            self.rfile = AsyncReader(connection)
+            self.wfile = AsyncWriter(connection, self.wbufsize)
+        else:
+            self.rfile = connection.makefile("rb", self.rbufsize)
+            if self.wbufsize == 0:
+                self.wfile = _SocketWriter(connection)
+            else:
+                self.wfile = connection.makefile("wb", self.wbufsize)
+
+    def finish(self) -> Any:
+        """Flush and close the two files; the connection is the server's to close."""
+        if self._runs_async:
+            return Deferred(self._finish())
+        if not self.wfile.closed:
+            try:
+                self.wfile.flush()
+            except OSError:
+                pass  # the client is gone; nobody is left to be told
+        self.wfile.close()
+        self.rfile.close()
+        return None
+
+    async def _finish(self) -> None:
+        try:
+            await self.wfile.flush()
+        except OSError:
+            pass  # as above
+
+
+class DatagramRequestHandler(BaseRequestHandler):
+    """A handler for datagrams: :attr:`rfile` holds the packet, what is in :attr:`wfile` is the reply.
+
+    The reply is sent by ``finish()``, even an empty one; to a client without a name, as an unbound
+    Unix datagram socket is, nothing is sent (CPython gh-152024).
+    """
+
+    packet: bytes
+    socket: Any
+    rfile: Any
+    wfile: Any
+
+    def setup(self) -> Any:
+        """Take the packet and the socket from the request."""
+        self.packet, self.socket = self.request
+        self.rfile = io.BytesIO(self.packet)
+        self.wfile = io.BytesIO()
+
+    def finish(self) -> Any:
+        """Send the reply, if the client can be named."""
+        if not self.client_address:
+            return None
+        sent = self.socket.sendto(self.wfile.getvalue(), self.client_address)
+        return Deferred(sent) if is_awaitable(sent) else None
+
+
+class _SocketWriter(io.BufferedIOBase):
+    """An unbuffered file over a socket: each write is sent at once and whole."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Send *data*; return how many bytes that is."""
+        self._connection.sendall(data)
+        if isinstance(data, bytes):
+            return len(data)
+        with memoryview(data) as view:
+            return view.nbytes
+
+    def fileno(self) -> int:
+        return int(self._connection.fileno())

@@ -1,0 +1,175 @@
+"""The part of a server that needs no I/O: its attributes, its bookkeeping, and most of its hooks.
+
+Backends derive their ``BaseServer`` from :class:`ServerHooks` and add what touches sockets, threads
+and clocks.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
+from typing import Any, Final
+
+from .deferred import Deferred, is_awaitable
+from .handlers import is_asynchronous
+from .ledger import Counters, Ledger, Place
+from .lifecycle import Lifecycle, State
+from .limits import Limits, WhenFull
+from .request import Step
+from .trace import Trace, TraceEvent, TraceKind
+
+__all__ = ["LOGGER", "ServerHooks"]
+
+#: Where servers report what concerns nobody's request: overload, drains, a broken trace.
+LOGGER: Final = logging.getLogger("sansio_server")
+
+_RULE: Final = "-" * 40
+
+
+class ServerHooks:
+    """Attributes and hooks that every server has, on any backend.
+
+    :param server_address: where to serve, in the form that the address family asks for.
+    :param RequestHandlerClass: called for each request with the request, the client's address and
+        the server; a handler class as a rule, but any callable will do.
+    :raises TypeError: *RequestHandlerClass* cannot be called, or a limit is no number.
+    :raises ValueError: a limit is negative.
+    """
+
+    #: Seconds that ``handle_request()`` waits before it calls ``handle_timeout()``; None for ever.
+    timeout: float | None = None
+    #: The most requests open at once; None for no limit. See :class:`~sansio_server.limits.Limits`.
+    max_connections: int | None = None
+    #: What becomes of clients beyond that: "wait" or "shed".
+    when_full: WhenFull = "wait"
+    #: Seconds after which a request is cut; None for never.
+    request_timeout: float | None = None
+    #: Seconds that ``server_close()`` waits for requests before it cuts them; None for ever.
+    drain_timeout: float | None = None
+    #: Seconds that those cut have to end before ``server_close()`` goes on without them.
+    cut_timeout: float = 5.0
+    #: Called with each :class:`~sansio_server.trace.TraceEvent`; None for no trace.
+    trace: Trace | None = None
+
+    def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
+        if not callable(RequestHandlerClass):
+            raise TypeError(
+                "RequestHandlerClass must be callable with (request, client_address, server), "
+                f"not {RequestHandlerClass!r}"
+            )
+        self.server_address: Any = server_address
+        self.RequestHandlerClass = RequestHandlerClass
+        self.lifecycle = Lifecycle()
+        #: The places of the requests that are open.
+        self.ledger = Ledger(self._new_lock())
+        _ = self.limits
+
+    @property
+    def counters(self) -> Counters:
+        """What became of the requests so far; see :class:`~sansio_server.ledger.Counters`."""
+        return self.ledger.counters
+
+    @property
+    def limits(self) -> Limits:
+        """The limits in force, checked.
+
+        :raises ValueError: one of the attributes is negative or none of the choices.
+        :raises TypeError: one is no number.
+        """
+        return Limits(
+            max_connections=self.max_connections,
+            when_full=self.when_full,
+            request_timeout=self.request_timeout,
+            drain_timeout=self.drain_timeout,
+            cut_timeout=self.cut_timeout,
+        )
+
+    def suspended(self) -> bool:
+        """Say whether ``suspend()`` was called, and ``resume()`` not since."""
+        return self.lifecycle.accepting is State.SUSPENDED
+
+    # What a backend brings.
+
+    def now(self) -> float:
+        """Return the time in seconds on the clock of the backend."""
+        raise NotImplementedError
+
+    def _new_lock(self) -> AbstractContextManager[Any] | None:
+        """Return a lock for what several threads change, or None where there is one thread."""
+        return None
+
+    def request_key(self, request: Any) -> Hashable:
+        """Return what tells *request* from all other open ones, and survives wrapping it."""
+        return id(request)
+
+    def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
+        """Run the rest of a request that ``process_request`` has been given, from *entry* on.
+
+        :param entry: ``Step.HERE`` inside ``process_request``, ``Step.FINISH`` anywhere else.
+        """
+        raise NotImplementedError
+
+    # Hooks.
+
+    def verify_request(self, request: Any, client_address: Any) -> Any:
+        """Return whether *request* is to be served; by default all are."""
+        return True
+
+    def process_request(self, request: Any, client_address: Any) -> Any:
+        """Choose where the rest of *request* runs; by default in place."""
+        return self.continue_request(Step.HERE, request, client_address)
+
+    def finish_request(self, request: Any, client_address: Any) -> Any:
+        """Serve *request* by calling ``RequestHandlerClass``."""
+        handler = self.RequestHandlerClass
+        adapt = getattr(self, "async_request", None)
+        if adapt is not None and not isinstance(handler, type) and is_asynchronous(handler):
+            request = adapt(request)
+        result = handler(request, client_address, self)
+        return Deferred(result) if is_awaitable(result) else None
+
+    def shed_request(self, request: Any, client_address: Any) -> Any:
+        """Tell a client that the server is full, before it is closed; by default nothing."""
+
+    def shutdown_request(self, request: Any) -> Any:
+        """End *request* for the client and close it."""
+        return self.close_request(request)
+
+    def close_request(self, request: Any) -> Any:
+        """Let go of *request*; its place becomes free."""
+        place = self.ledger.find_exactly(self.request_key(request))
+        if place is not None:
+            self.release(place)
+
+    def handle_error(self, request: Any, client_address: Any) -> Any:
+        """Report the exception that is being handled; by default to standard error."""
+        if sys.stderr is not None:
+            sys.stderr.write(
+                f"{_RULE}\nException occurred during processing of request from {client_address}\n"
+                f"{traceback.format_exc()}{_RULE}\n"
+            )
+
+    def handle_timeout(self) -> Any:
+        """Called by ``handle_request()`` when its time has passed; by default nothing."""
+
+    def service_actions(self) -> Any:
+        """Called in each turn of ``serve_forever()``; by default nothing."""
+
+    # Bookkeeping.
+
+    def release(self, place: Place) -> None:
+        """Give back the place of a request that is over. Harmless if it was given back before."""
+        if self.ledger.give_back(place) and self.trace is not None:
+            self.emit(TraceKind.CLOSE, place.number, "close", place.client_address)
+
+    def emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
+        """Add an event to the trace, if there is one; a trace that raises is logged, not followed."""
+        trace = self.trace
+        if trace is not None:
+            try:
+                trace(TraceEvent(self.now(), kind, number, what, detail))
+            except Exception:
+                LOGGER.exception("the trace %r failed", trace)

@@ -1,0 +1,122 @@
+"""The lifecycle of one request: its steps, their outcomes, and the table that joins them.
+
+A request stands at a :class:`Step`. The step names the hook to run; what became of that hook is an
+:class:`Outcome`; the table says which step is next. Nothing else in this project states the order
+of the hooks: the driver reads it here, the diagrams are drawn from it, the tests enumerate it.
+
+The table is stateless on purpose. A hook may wrap the request, queue it, keep it or close it, so
+nothing is ever looked up by the request object: whoever carries a request carries its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from types import MappingProxyType
+from typing import Final
+
+__all__ = [
+    "ENTRIES",
+    "FINAL_STEPS",
+    "HOOKS",
+    "REPORTING_STEPS",
+    "REQUEST_STEPS",
+    "Outcome",
+    "Step",
+]
+
+
+class Step(IntEnum):
+    """Where a request stands: a hook to run, or, from :attr:`GIVEN` on, the end of this table."""
+
+    VERIFY = 0
+    """Ask ``verify_request`` whether the request is to be served. Entry: the serve loop."""
+    PROCESS = 1
+    """Let ``process_request`` choose where the rest runs."""
+    HERE = 2
+    """Run ``finish_request`` in place, inside ``process_request``. Entry: in place."""
+    FINISH = 3
+    """Run ``finish_request`` elsewhere. Entry: a thread, a child, a task."""
+    SHED = 4
+    """Let ``shed_request`` tell a client that the server is full. Entry: the serve loop."""
+    ERROR = 5
+    """Tell ``handle_error``, while the exception is being handled."""
+    SHUTDOWN = 6
+    """Close the request with ``shutdown_request``."""
+    REPORT = 7
+    """Tell ``handle_error`` that closing failed; there is no second close."""
+    GIVEN = 8
+    """``process_request`` took the request over."""
+    RAISED = 9
+    """The exception goes back through ``process_request``, which called for this."""
+    CLOSED = 10
+    """The request is over."""
+
+
+class Outcome(IntEnum):
+    """What became of a hook."""
+
+    OK = 0
+    """It returned."""
+    REFUSED = 1
+    """``verify_request`` returned something false."""
+    FAILED = 2
+    """It raised an :class:`Exception`."""
+    ESCAPED = 3
+    """It raised another :class:`BaseException`: KeyboardInterrupt, SystemExit, a cancellation."""
+    OVER = 4
+    """An exception came through it from a request that was closed in place already."""
+
+
+_S, _O = Step, Outcome
+
+#: The table. A step without a row to leave by is final.
+REQUEST_STEPS: Final[Mapping[Step, Mapping[Outcome, Step]]] = MappingProxyType(
+    {
+        _S.VERIFY: {
+            _O.OK: _S.PROCESS,
+            _O.REFUSED: _S.SHUTDOWN,
+            _O.FAILED: _S.ERROR,
+            _O.ESCAPED: _S.SHUTDOWN,
+        },
+        _S.PROCESS: {
+            _O.OK: _S.GIVEN,
+            _O.FAILED: _S.ERROR,
+            _O.ESCAPED: _S.SHUTDOWN,
+            _O.OVER: _S.CLOSED,
+        },
+        _S.HERE: {_O.OK: _S.SHUTDOWN, _O.FAILED: _S.RAISED, _O.ESCAPED: _S.RAISED},
+        _S.FINISH: {_O.OK: _S.SHUTDOWN, _O.FAILED: _S.ERROR, _O.ESCAPED: _S.SHUTDOWN},
+        _S.SHED: {_O.OK: _S.SHUTDOWN, _O.FAILED: _S.ERROR, _O.ESCAPED: _S.SHUTDOWN},
+        _S.ERROR: {_O.OK: _S.SHUTDOWN, _O.FAILED: _S.SHUTDOWN, _O.ESCAPED: _S.SHUTDOWN},
+        _S.SHUTDOWN: {_O.OK: _S.CLOSED, _O.FAILED: _S.REPORT, _O.ESCAPED: _S.CLOSED},
+        _S.REPORT: {_O.OK: _S.CLOSED, _O.FAILED: _S.CLOSED, _O.ESCAPED: _S.CLOSED},
+        _S.GIVEN: {},
+        _S.RAISED: {},
+        _S.CLOSED: {},
+    }
+)
+
+#: Which hook of the server a step runs, and whether the hook is told the client's address.
+HOOKS: Final[Mapping[Step, tuple[str, bool]]] = MappingProxyType(
+    {
+        _S.VERIFY: ("verify_request", True),
+        _S.PROCESS: ("process_request", True),
+        _S.HERE: ("finish_request", True),
+        _S.FINISH: ("finish_request", True),
+        _S.SHED: ("shed_request", True),
+        _S.ERROR: ("handle_error", True),
+        _S.SHUTDOWN: ("shutdown_request", False),
+        _S.REPORT: ("handle_error", True),
+    }
+)
+
+#: Where a request may enter the table.
+ENTRIES: Final = frozenset({_S.VERIFY, _S.HERE, _S.FINISH, _S.SHED})
+
+#: Steps that tell somebody about an exception. An exception that leads to one of them has been
+#: dealt with; every other goes on to whoever drives the request, once the table has been walked.
+REPORTING_STEPS: Final = frozenset({_S.ERROR, _S.REPORT})
+
+#: Steps that no row leaves.
+FINAL_STEPS: Final = frozenset(step for step, row in REQUEST_STEPS.items() if not row)

@@ -1,0 +1,79 @@
+"""The interface of the standard library's ``socketserver``, on a sans-IO core.
+
+``import sync_backend as socketserver`` is all that a program needs: the names, the hooks and their
+order are those of the standard library as of Python 3.14, on every Python. What differs is listed
+in the documentation, each difference with its reason.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from sansio_server.handlers import (
+    BaseRequestHandler,
+    DatagramRequestHandler,
+    StreamRequestHandler,
+)
+
+from .base import BaseServer
+from .sockets import TCPServer, UDPServer
+from .threads import ThreadingMixIn
+
+__all__ = [
+    "BaseRequestHandler",
+    "BaseServer",
+    "DatagramRequestHandler",
+    "StreamRequestHandler",
+    "TCPServer",
+    "ThreadingMixIn",
+    "ThreadingTCPServer",
+    "ThreadingUDPServer",
+    "UDPServer",
+]
+
+
+class ThreadingTCPServer(ThreadingMixIn, TCPServer):
+    """A :class:`TCPServer` with a thread for each connection."""
+
+
+class ThreadingUDPServer(ThreadingMixIn, UDPServer):
+    """A :class:`UDPServer` with a thread for each datagram."""
+
+
+if hasattr(socket, "AF_UNIX"):
+    from .sockets import UnixDatagramServer, UnixStreamServer
+
+    class ThreadingUnixStreamServer(ThreadingMixIn, UnixStreamServer):
+        """A :class:`UnixStreamServer` with a thread for each connection."""
+
+    class ThreadingUnixDatagramServer(ThreadingMixIn, UnixDatagramServer):
+        """A :class:`UnixDatagramServer` with a thread for each datagram."""
+
+    __all__ += [
+        "ThreadingUnixDatagramServer",
+        "ThreadingUnixStreamServer",
+        "UnixDatagramServer",
+        "UnixStreamServer",
+    ]
+
+if hasattr(os, "fork"):
+    from .forks import ForkingMixIn
+
+    class ForkingTCPServer(ForkingMixIn, TCPServer):
+        """A :class:`TCPServer` with a child process for each connection."""
+
+    class ForkingUDPServer(ForkingMixIn, UDPServer):
+        """A :class:`UDPServer` with a child process for each datagram."""
+
+    __all__ += ["ForkingMixIn", "ForkingTCPServer", "ForkingUDPServer"]
+
+    if hasattr(socket, "AF_UNIX"):
+
+        class ForkingUnixStreamServer(ForkingMixIn, UnixStreamServer):
+            """A :class:`UnixStreamServer` with a child process for each connection."""
+
+        class ForkingUnixDatagramServer(ForkingMixIn, UnixDatagramServer):
+            """A :class:`UnixDatagramServer` with a child process for each datagram."""
+
+        __all__ += ["ForkingUnixDatagramServer", "ForkingUnixStreamServer"]

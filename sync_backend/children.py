@@ -1,0 +1,92 @@
+"""Knowing when a child has exited, without asking each and without reaping those of others."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+__all__ = ["Children"]
+
+#: Seconds between two looks where the system cannot tell when a child exits.
+_LOOK_INTERVAL: Final = 0.05
+
+
+class Children:
+    """Watches children by pidfds, gathered in one epoll descriptor; see pidfd_open(2).
+
+    Where there are no pidfds (on other systems than Linux, before 5.3), or no descriptors left, a
+    child stays unwatched: the system is to be asked for each of those.
+    """
+
+    def __init__(self) -> None:
+        self._epoll: Any = None
+        self._pidfds: dict[int, int] = {}
+        self._pids: dict[int, int] = {}
+
+    def watch(self, pid: int) -> None:
+        """Watch a child that was just forked, if that is possible."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            return
+        try:
+            if self._epoll is None:
+                self._epoll = select.epoll()
+            self._epoll.register(pidfd, select.EPOLLIN)
+        except OSError:
+            os.close(pidfd)
+        else:
+            self._pidfds[pid] = pidfd
+            self._pids[pidfd] = pid
+
+    def unwatch(self, pid: int) -> None:
+        """Let go of a child that was reaped."""
+        pidfd = self._pidfds.pop(pid, None)
+        if pidfd is not None:
+            self._pids.pop(pidfd, None)
+            # Closing alone would not do: children forked since have the descriptor too.
+            self._epoll.unregister(pidfd)
+            os.close(pidfd)
+
+    def maybe_exited(self, pids: Iterable[int]) -> list[int]:
+        """Return those of *pids* that have exited, and those that are not watched."""
+        found = [pid for pid in pids if pid not in self._pidfds]
+        if self._epoll is not None:
+            exited = (self._pids.get(pidfd) for pidfd, _ in self._epoll.poll(0))
+            found += [pid for pid in exited if pid is not None]
+        return found
+
+    def all_watched(self, pids: Iterable[int]) -> bool:
+        """Say whether each of *pids* is watched."""
+        return all(pid in self._pidfds for pid in pids)
+
+    def wait(self, pids: Iterable[int], timeout: float | None) -> None:
+        """Wait until one of *pids* may have exited, or *timeout* seconds have passed."""
+        if self._epoll is not None and self.all_watched(pids):
+            self._epoll.poll(timeout)
+        else:
+            time.sleep(_LOOK_INTERVAL if timeout is None else min(timeout, _LOOK_INTERVAL))
+
+    def descriptors(self) -> tuple[int, ...]:
+        """Return what becomes readable when a watched child exits."""
+        if self._epoll is None:
+            try:
+                self._epoll = select.epoll()
+            except (AttributeError, OSError):
+                return ()
+        return (self._epoll.fileno(),)
+
+    def close(self) -> None:
+        """Let go of all. Harmless when done before; watching another child begins anew.
+
+        Nothing is unregistered: in a forked child the epoll instance is the parent's too.
+        """
+        if self._epoll is not None:
+            self._epoll.close()
+            self._epoll = None
+        while self._pidfds:
+            os.close(self._pidfds.popitem()[1])
+        self._pids.clear()

@@ -1,0 +1,169 @@
+"""``ForkingMixIn``: a child process for each request."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sansio_server.ledger import Place
+from sansio_server.request import Step
+
+from .base import BaseServer
+from .children import Children
+
+__all__ = ["ForkingMixIn"]
+
+
+if TYPE_CHECKING:
+    _Server = BaseServer
+else:
+    _Server = object  # a mix-in has no base of its own, and so does nothing behind the server class
+
+
+class ForkingMixIn(_Server):
+    """Serve each request in a child process. Put this before the server class in the bases."""
+
+    timeout: float | None = 300
+    #: The pids of the children; None before the first.
+    active_children: set[int] | None = None
+    #: The most children at once; beyond that clients wait.
+    max_children: int = 40
+    #: Whether ``server_close()`` waits for the children.
+    block_on_close: bool = True
+
+    def process_request(self, request: Any, client_address: Any) -> Any:
+        """Serve a request in a child process.
+
+        :raises OSError: the process cannot fork.
+        """
+        place = self._place_of(request, client_address)
+        pid = os.fork()
+        if pid == 0:
+            self._serve_in_child(request, client_address)
+        if self.active_children is None:
+            self.active_children = set()
+        self.active_children.add(pid)
+        self._children.watch(pid)
+        self.ledger.move(place, ("child", pid))
+        place.worker = pid
+        self.close_request(request)
+
+    def _serve_in_child(self, request: Any, client_address: Any) -> None:
+        """Serve a request and exit: with status 0 if no hook raised, 1 otherwise."""
+        status = 1
+        try:
+            self._forget_parent()
+            errors = self.counters.errors
+            self.continue_request(Step.FINISH, request, client_address)
+            status = 0 if self.counters.errors == errors else 1
+        finally:
+            os._exit(status)
+
+    def _forget_parent(self) -> None:
+        self._control.after_fork()
+        self.ledger.replace_lock(self._new_lock())
+        self._children.close()
+        self.active_children = None
+        self._progress = threading.Condition()
+        own = getattr(self, "socket", None)
+        if own is not None and own.type == socket.SOCK_STREAM:
+            own.close()  # or the address stays in use while the child lives
+
+    @property
+    def _children(self) -> Children:
+        children: Children | None = self.__dict__.get("_watched")
+        if children is None:
+            children = self.__dict__.setdefault("_watched", Children())
+        return children
+
+    def collect_children(self, *, blocking: bool = False) -> None:
+        """Reap children that have exited: this server's own, and no others.
+
+        :param blocking: whether to wait for all of them to exit.
+        """
+        if not self.active_children:
+            return
+        pids = list(self.active_children)
+        for pid in pids if blocking else self._children.maybe_exited(pids):
+            self._reap(pid, 0 if blocking else os.WNOHANG)
+
+    def _reap(self, pid: int, options: int) -> None:
+        try:
+            reaped, _ = os.waitpid(pid, options)
+        except ChildProcessError:
+            reaped = pid  # somebody else has reaped it
+        if reaped:
+            assert self.active_children is not None
+            self.active_children.discard(pid)
+            self._children.unwatch(pid)
+            place = self.ledger.find_exactly(("child", pid))
+            if place is not None:
+                place.worker = None
+                self.release(place)
+
+    def service_actions(self) -> Any:
+        """Reap children that have exited."""
+        super().service_actions()
+        self.collect_children()
+
+    def handle_timeout(self) -> Any:
+        """Reap children that have exited."""
+        self.collect_children()
+
+    def server_close(self) -> None:
+        """Close the server; wait for its children as :attr:`block_on_close` says."""
+        super().server_close()
+        self.collect_children(blocking=self.block_on_close and self.drain_timeout is None)
+        if not self.active_children:
+            self._children.close()
+
+    _restful: ClassVar[Any] = (*BaseServer._restful, service_actions)
+
+    def _capacity(self) -> int | None:
+        if self.max_connections is None:
+            return self.max_children
+        return min(self.max_connections, self.max_children)
+
+    def _descriptors(self) -> Iterable[int]:
+        self.collect_children()
+        return self._children.descriptors()
+
+    def _polls(self) -> bool:
+        return not self._children.all_watched(self.active_children or ())
+
+    def _attend(self) -> None:
+        super()._attend()
+        self.collect_children()
+
+    def _where(self, place: Place) -> str:
+        if place.key == ("child", place.worker):
+            return f"child process {place.worker}"
+        return super()._where(place)
+
+    def _cut(self, place: Place, why: str) -> None:
+        super()._cut(place, why)
+        if place.key == ("child", place.worker):
+            # A deadline leaves no time for manners; a drain asks first.
+            self._kill(place, signal.SIGTERM if why == "drain" else signal.SIGKILL)
+
+    def _abandon(self, place: Place) -> None:
+        super()._abandon(place)
+        if place.key == ("child", place.worker):
+            pid = place.worker
+            self._kill(place, signal.SIGKILL)
+            self._reap(pid, 0)
+
+    def _kill(self, place: Place, number: signal.Signals) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(place.worker, number)
+
+    def _wait_for_end(self, places: list[Place], until: float) -> None:
+        timeout = None if until == math.inf else max(0.0, until - self.now())
+        self._children.wait(self.active_children or (), timeout)
+        self.collect_children()

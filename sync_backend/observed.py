@@ -1,0 +1,89 @@
+"""Sockets that tell the trace how many bytes they moved."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from sansio_server.trace import TraceKind
+
+if TYPE_CHECKING:
+    from collections.abc import Buffer  # type: ignore[attr-defined, unused-ignore]
+
+    from .base import BaseServer
+
+__all__ = ["ObservedSocket", "observe"]
+
+
+class ObservedSocket(socket.socket):
+    """The socket of a request, whose server has a trace.
+
+    :param server: whose trace to tell.
+    :param sock: the socket to take over; it is detached.
+    """
+
+    def __init__(self, server: BaseServer, sock: socket.socket) -> None:
+        timeout = sock.gettimeout()
+        super().__init__(sock.family, sock.type, sock.proto, sock.detach())
+        self.settimeout(timeout)
+        self._server = server
+
+    def _tell(self, direction: str, count: int) -> None:
+        place = self._server.ledger.find_exactly(self.fileno())
+        number = 0 if place is None else place.number
+        self._server.emit(TraceKind.BYTES, number, direction, count)
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Receive as any socket does."""
+        data = super().recv(size, flags)
+        self._tell("in", len(data))
+        return data
+
+    def recv_into(self, buffer: Buffer, size: int = 0, flags: int = 0) -> int:
+        """Receive as any socket does."""
+        count = super().recv_into(buffer, size, flags)
+        self._tell("in", count)
+        return count
+
+    def send(self, data: Buffer, flags: int = 0, /) -> int:
+        """Send as any socket does."""
+        count = super().send(data, flags)
+        self._tell("out", count)
+        return count
+
+    def sendall(self, data: Buffer, flags: int = 0, /) -> None:
+        """Send as any socket does."""
+        super().sendall(data, flags)
+        with memoryview(data) as view:
+            self._tell("out", view.nbytes)
+
+
+class _ObservedDatagrams:
+    """The socket of a datagram server, as one request has it."""
+
+    def __init__(self, server: BaseServer, sock: socket.socket) -> None:
+        self._server = server
+        self._sock = sock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def sendto(self, data: Buffer, *where: Any) -> int:
+        """Send as any socket does."""
+        count = self._sock.sendto(data, *where)
+        self._server.emit(TraceKind.BYTES, 0, "out", count)
+        return count
+
+
+def observe(server: BaseServer, request: Any) -> Any:
+    """Return *request* so that *server*'s trace is told of its bytes.
+
+    What an override made of a request (a TLS socket, say) is returned as it is.
+    """
+    if type(request) is socket.socket:
+        return ObservedSocket(server, request)
+    if type(request) is tuple and len(request) == 2 and type(request[1]) is socket.socket:
+        data, sock = request
+        server.emit(TraceKind.BYTES, 0, "in", len(data))
+        return data, _ObservedDatagrams(server, sock)
+    return request

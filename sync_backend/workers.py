@@ -1,0 +1,232 @@
+"""Threads that serve requests: one made for each, or kept for the next.
+
+A :class:`Crew` knows who is at work for one server. It is told of a job's end by the thread itself, so
+that nothing piles up between requests (CPython gh-81374).
+"""
+
+from __future__ import annotations
+
+import atexit
+import itertools
+import sys
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any, Final
+
+from sansio_server.ledger import Place
+
+__all__ = ["IDLE_SECONDS", "Crew", "Job"]
+
+#: Seconds that a thread waits for its next request before it ends.
+IDLE_SECONDS: Final = 10.0
+
+_numbers: Final = itertools.count(1)
+
+
+class Job:
+    """The serving of one request by a thread.
+
+    :ivar place: the request's place.
+    :ivar daemon: whether nobody need wait for it.
+    :ivar ident: the thread that is at it; None before it begins.
+    """
+
+    def __init__(
+        self,
+        crew: Crew,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        place: Place,
+        daemon: bool,
+    ) -> None:
+        self.crew = crew
+        self.target = target
+        self.args = args
+        self.place = place
+        self.daemon = daemon
+        self.ident: int | None = None
+
+
+class _RequestThread(threading.Thread):
+    """A thread for one job; its name is what ``Thread`` makes of the job's target."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(target=job.target, args=job.args)
+        self.daemon = job.daemon
+        self.job: Job | None = job
+
+    def run(self) -> None:
+        job, self.job = self.job, None
+        assert job is not None
+        job.ident = self.ident
+        try:
+            super().run()
+        finally:
+            job.crew.ended(job, self)
+
+
+class _Worker(threading.Thread):
+    """A thread for one job after the other, which waits a while for each."""
+
+    def __init__(self, crew: Crew, job: Job) -> None:
+        super().__init__(name=f"sansio-worker-{next(_numbers)}", daemon=True)
+        self.crew = crew
+        self.job: Job | None = job
+        self.signal = threading.Lock()
+        self.signal.acquire()
+
+    def run(self) -> None:
+        while (job := self.job) is not None:
+            self.job = None
+            job.ident = self.ident
+            try:
+                Context().run(job.target, *job.args)
+            except BaseException:
+                # The arguments of a hook that programs replace, so as Thread itself would call it.
+                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self)))
+            job.crew.ended(job)
+            del job
+            if not self.crew.is_idle(self):
+                return
+            if not self.signal.acquire(timeout=IDLE_SECONDS) and not self.crew.retire(self):
+                self.signal.acquire()  # a job was given meanwhile: its signal is on the way
+
+    def give(self, job: Job | None) -> None:
+        """Hand the next job to an idle worker, or None to end it."""
+        self.job = job
+        self.signal.release()
+
+
+class Crew:
+    """The threads of one server.
+
+    :param progress: notified at the end of each job.
+    """
+
+    def __init__(self, progress: threading.Condition) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._jobs: set[Job] = set()
+        self._leaving: deque[threading.Thread] = deque()
+        self._workers: set[_Worker] = set()
+        self._idle: list[_Worker] = []
+        self._dismissed = False
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs that somebody is at."""
+        return list(self._jobs)
+
+    def start(
+        self,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        place: Place,
+        *,
+        daemon: bool,
+        reuse: bool,
+    ) -> None:
+        """Run ``target(*args)`` in a thread.
+
+        :param place: the place of the request that is served.
+        :param daemon: whether nobody need wait for it.
+        :param reuse: whether a thread that has served before may do it.
+        :raises RuntimeError: no thread can be started.
+        """
+        while self._leaving and not self._leaving[0].is_alive():
+            self._leaving.popleft()
+        job = Job(self, target, args, place, daemon)
+        place.worker = job
+        self._jobs.add(job)
+        try:
+            if reuse:
+                self._give(job)
+            else:
+                _RequestThread(job).start()
+        except BaseException:
+            place.worker = None
+            self._jobs.discard(job)
+            raise
+
+    def _give(self, job: Job) -> None:
+        with self._lock:
+            self._dismissed = False
+            if self._idle:
+                self._idle.pop().give(job)
+                return
+        worker = _Worker(self, job)
+        self._workers.add(worker)
+        _crews.add(self)
+        try:
+            worker.start()
+        except BaseException:
+            self._workers.discard(worker)
+            raise
+
+    # Called by the threads.
+
+    def ended(self, job: Job, leaving: threading.Thread | None = None) -> None:
+        """Note that *job* is done, and that the thread *leaving* is about to end."""
+        if leaving is not None:
+            self._leaving.append(leaving)
+        place = job.place
+        if place.worker is job:
+            place.worker = place.request = None  # if it is still open, an override keeps it
+        with self._progress:
+            self._jobs.discard(job)
+            self._progress.notify_all()
+
+    def is_idle(self, worker: _Worker) -> bool:
+        """Note that *worker* can take a job; return False if it is to end."""
+        with self._lock:
+            if self._dismissed:
+                self._workers.discard(worker)
+                self._leaving.append(worker)
+                return False
+            self._idle.append(worker)
+            return True
+
+    def retire(self, worker: _Worker) -> bool:
+        """Take *worker* from the idle ones; return False if it was just given a job."""
+        with self._lock:
+            if worker not in self._idle:
+                return False
+            self._idle.remove(worker)
+            self._workers.discard(worker)
+            self._leaving.append(worker)
+            return True
+
+    # Called by the server.
+
+    def dismiss(self) -> None:
+        """End all idle threads, and those at work as soon as they are done; wait for the former."""
+        with self._lock:
+            self._dismissed = True
+            idle, self._idle = self._idle, []
+            self._workers.difference_update(idle)
+        for worker in idle:
+            worker.give(None)
+            self._leaving.append(worker)
+        while self._leaving:
+            thread = self._leaving.popleft()
+            if thread is not threading.current_thread():
+                thread.join()
+
+    def wait_for_reused(self) -> None:
+        """Wait for jobs of reused threads that are no daemons, as the interpreter waits for others."""
+        with self._progress:
+            self._progress.wait_for(lambda: all(job.daemon for job in self._jobs))
+
+
+_crews: Final[weakref.WeakSet[Crew]] = weakref.WeakSet()
+
+
+@atexit.register
+def _wait_at_exit() -> None:
+    for crew in list(_crews):
+        crew.wait_for_reused()
