@@ -28,7 +28,11 @@ __all__ = [
 _T = TypeVar("_T")
 
 _OK, _REFUSED, _FAILED, _ESCAPED, _OVER = Outcome
-_GIVEN, _RAISED, _CLOSED = Step.GIVEN, Step.RAISED, Step.CLOSED
+_VERIFY, _GIVEN, _RAISED, _CLOSED = Step.VERIFY, Step.GIVEN, Step.RAISED, Step.CLOSED
+
+#: The table as the driver reads it: by step, the hook, whether it takes the client's address, and
+#: the row.
+_PLAN = tuple((*HOOKS[step], dict(REQUEST_STEPS[step])) for step in Step if step in HOOKS)
 
 #: How often a coroutine that suspends is told off before it is closed.
 _PATIENCE = 100
@@ -57,48 +61,43 @@ class DrivenServer(Protocol):
         """Give back the place of a request that is over."""
 
 
-async def start_request(
+def start_request(
     server: DrivenServer, request: Any, client_address: Any, entry: Step = Step.VERIFY
-) -> None:
-    """Take *request* in and drive it until it is given to somebody or over.
+) -> Coroutine[Any, Any, None]:
+    """Take *request* in; return what drives it until it is given to somebody or over.
 
-    Call this in the serve loop, for each request that ``get_request()`` returned.
+    Call this in the serve loop, for each request that ``get_request()`` returned, and await the
+    result, or :func:`run_blocking` it, before the next.
 
     :param entry: ``Step.VERIFY``, or ``Step.SHED`` for a request that there is no room for.
-    :raises BaseException: what a hook raised and no ``handle_error`` dealt with.
+    :raises BaseException: (when awaited) what a hook raised and no ``handle_error`` dealt with.
     """
     ledger = server.ledger
-    key = server.request_key(request)
-    place = ledger.take(key, client_address, server.now(), server.request_timeout)
-    ledger.count("accepted")
+    ledger.current = place = ledger.take(
+        server.request_key(request), client_address, server.now(), server.request_timeout
+    )
     if server.trace is not None:
         server.emit(TraceKind.ACCEPT, place.number, "accept", client_address)
-    outer = ledger.current
-    ledger.current = place
-    try:
-        await drive(server, entry, request, client_address, place)
-    finally:
-        ledger.current = outer
+    return drive(server, entry, request, client_address, place)
 
 
-async def continue_request(
+def continue_request(
     server: DrivenServer, entry: Step, request: Any, client_address: Any, worker: Any
-) -> None:
-    """Drive the rest of a request that ``process_request`` has been given.
+) -> Coroutine[Any, Any, None]:
+    """Return what drives the rest of a request that ``process_request`` has been given.
 
-    Call this where the rest is to run: with ``Step.HERE`` inside ``process_request``, with
-    ``Step.FINISH`` in a thread, a child, a task.
+    Call this where the rest is to run, with ``Step.HERE`` inside ``process_request``, with
+    ``Step.FINISH`` in a thread, a child, a task; and await the result or :func:`run_blocking` it.
 
     :param worker: who runs this, as the backend knows them; see :class:`~.ledger.Place`.
-
-    :raises BaseException: from ``Step.HERE``, what ``finish_request`` raised; from either entry,
-        what a hook raised and no ``handle_error`` dealt with.
+    :raises BaseException: (when awaited) from ``Step.HERE``, what ``finish_request`` raised; from
+        either entry, what a hook raised and no ``handle_error`` dealt with.
     """
     place = place_of(server, request, client_address)
     place.request = request
     if place.worker is None:
         place.worker = worker
-    await drive(server, entry, request, client_address, place)
+    return drive(server, entry, request, client_address, place)
 
 
 def place_of(server: DrivenServer, request: Any, client_address: Any) -> Place:
@@ -109,7 +108,7 @@ def place_of(server: DrivenServer, request: Any, client_address: Any) -> Place:
     key = server.request_key(request)
     place = server.ledger.find(key)
     if place is None:
-        place = server.ledger.take(key, client_address, server.now(), server.request_timeout)
+        place = server.ledger.adopt(key, client_address, server.now(), server.request_timeout)
     return place
 
 
@@ -122,9 +121,8 @@ async def drive(
     caller, after the rest of the table has been walked while it is being handled.
     """
     while step < _GIVEN:
-        name, takes_address = HOOKS[step]
-        tracing = server.trace is not None
-        if tracing:
+        name, takes_address, row = _PLAN[step]
+        if server.trace is not None:
             server.emit(TraceKind.ENTER, place.number, name)
         try:
             hook = getattr(server, name)
@@ -135,33 +133,42 @@ async def drive(
                 await settle_deferred()
         except BaseException as error:
             drop_deferred()
-            outcome = _FAILED if isinstance(error, Exception) else _ESCAPED
-            row = REQUEST_STEPS[step]
-            if place.passed_back and _OVER in row:
-                outcome = _OVER
-            step = row[outcome]
-            if tracing:
-                server.emit(TraceKind.ERROR, place.number, name, error)
-                server.emit(TraceKind.LEAVE, place.number, name, outcome)
+            step = _after_error(server, step, place, error)
             if step is _RAISED:
-                place.request = place.worker = None
                 raise
-            if outcome is not _OVER:
-                server.ledger.count("errors")
             await drive(server, step, request, client_address, place)
             if step in REPORTING_STEPS:
                 return
             place.passed_back = True
             raise
         outcome = _OK
-        if step is Step.VERIFY and not result:
+        if step is _VERIFY and not result:
             outcome = _REFUSED
             server.ledger.count("refused")
-        if tracing:
+        if server.trace is not None:
             server.emit(TraceKind.LEAVE, place.number, name, outcome)
-        step = REQUEST_STEPS[step][outcome]
-    if step is _CLOSED:
+        step = row[outcome]
+    if step is _GIVEN:
+        place.given = True
+    elif place.open:
         server.release(place)
+
+
+def _after_error(server: DrivenServer, step: Step, place: Place, error: BaseException) -> Step:
+    """Note that the hook of *step* raised *error*; return the step that this leads to."""
+    row = REQUEST_STEPS[step]
+    outcome = _FAILED if isinstance(error, Exception) else _ESCAPED
+    if place.passed_back and _OVER in row:
+        outcome = _OVER
+    if server.trace is not None:
+        server.emit(TraceKind.ERROR, place.number, HOOKS[step][0], error)
+        server.emit(TraceKind.LEAVE, place.number, HOOKS[step][0], outcome)
+    following = row[outcome]
+    if following is _RAISED:
+        place.request = place.worker = None  # until an override, perhaps, continues it again
+    elif outcome is not _OVER:
+        server.ledger.count("errors")
+    return following
 
 
 def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:

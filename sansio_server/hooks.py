@@ -63,6 +63,8 @@ class ServerHooks:
         self.server_address: Any = server_address
         self.RequestHandlerClass = RequestHandlerClass
         self.lifecycle = Lifecycle()
+        self._known_callable: Any = None  # the handler, and what was once found out about it
+        self._is_coroutine = False
         #: The places of the requests that are open.
         self.ledger = Ledger(self._new_lock())
         _ = self.limits
@@ -105,6 +107,10 @@ class ServerHooks:
         """Return what tells *request* from all other open ones, and survives wrapping it."""
         return id(request)
 
+    def async_request(self, request: Any) -> Any:
+        """Return *request* as an asynchronous handler is to see it."""
+        return request
+
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
         """Run the rest of a request that ``process_request`` has been given, from *entry* on.
 
@@ -125,9 +131,13 @@ class ServerHooks:
     def finish_request(self, request: Any, client_address: Any) -> Any:
         """Serve *request* by calling ``RequestHandlerClass``."""
         handler = self.RequestHandlerClass
-        adapt = getattr(self, "async_request", None)
-        if adapt is not None and not isinstance(handler, type) and is_asynchronous(handler):
-            request = adapt(request)
+        if isinstance(handler, type):
+            handler(request, client_address, self)
+            return None
+        if handler is not self._known_callable:
+            self._known_callable, self._is_coroutine = handler, is_asynchronous(handler)
+        if self._is_coroutine:
+            request = self.async_request(request)
         result = handler(request, client_address, self)
         return Deferred(result) if is_awaitable(result) else None
 

@@ -12,6 +12,8 @@ import heapq
 import math
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from itertools import count
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -53,6 +55,7 @@ class Place:
     :ivar request: the request while a hook has it in hand, so that it can be cut.
     :ivar worker: who has it in hand, as the backend knows them: a thread, a task, a child's pid.
     :ivar open: whether the request is not yet closed.
+    :ivar given: whether ``process_request`` has taken it over.
     :ivar cut: whether somebody gave it up.
     :ivar passed_back: whether an exception went on to the caller after the request was closed.
     """
@@ -65,6 +68,7 @@ class Place:
     request: Any = None
     worker: Any = None
     open: bool = True
+    given: bool = False
     cut: bool = False
     passed_back: bool = False
 
@@ -72,27 +76,37 @@ class Place:
 class Ledger:
     """The places of one server.
 
-    :param lock: held for each change; give a lock where requests are served in several threads.
+    Taking and giving back are single operations on a dict, which threads may do side by side
+    without a lock; what is rarer takes one.
+
+    :param lock: give one where requests are served in several threads.
     """
 
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
-        self.counters = Counters()
-        #: The place of the request that the serve loop is just handing out.
+        #: The place of the request that the serve loop handed out last.
         self.current: Place | None = None
         self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
+        self._numbers = count(1)
         self._places: dict[Hashable, Place] = {}
-        self._aliases = 0
-        self._last_number = 0
+        self._aliases: dict[Hashable, Place] = {}
         self._deadlines: list[tuple[float, int, Place]] = []
+        self._counters = Counters()
+        self._last_number = 0
 
     def __len__(self) -> int:
-        return len(self._places) - self._aliases
+        return len(self._places)
 
     def __iter__(self) -> Iterator[Place]:
         """The open places, in the order in which their requests came."""
-        with self._lock:
-            places = {place.number: place for place in self._places.values()}
-        return iter([places[number] for number in sorted(places)])
+        return iter(sorted(self._places.copy().values(), key=attrgetter("number")))
+
+    @property
+    def counters(self) -> Counters:
+        """What became of the requests until now."""
+        counters = attrs.evolve(self._counters)
+        counters.closed += self._last_number - len(self._places)
+        counters.accepted += self._last_number
+        return counters
 
     def replace_lock(self, lock: AbstractContextManager[Any]) -> None:
         """Use another lock.
@@ -106,20 +120,29 @@ class Ledger:
     ) -> Place:
         """Take a place for a request that has just come.
 
-        Call this when a request has been accepted, before its first hook; also when a request is
-        met that has no place, since an override kept it from the serve loop.
+        Call this when a request has been accepted, before its first hook.
 
         :param timeout: seconds until the request is overdue; None for never.
         """
-        with self._lock:
-            former = self._places.get(key)
-            if former is not None:
-                self._remove(former)
-            self._last_number = number = self._last_number + 1
-            place = self._places[key] = Place(key, number, client_address, now)
-            if timeout is not None:
-                place.deadline = now + timeout
-                heapq.heappush(self._deadlines, (place.deadline, number, place))
+        self._last_number = number = next(self._numbers)
+        if key in self._places:
+            # Two open requests have no key in common, so the former was closed without a hook.
+            self.give_back(self._places[key])
+        self._places[key] = place = Place(key, number, client_address, now)
+        if timeout is not None:
+            place.deadline = now + timeout
+            self._note_deadline(place)
+        return place
+
+    def adopt(
+        self, key: Hashable, client_address: Any, now: float, timeout: float | None = None
+    ) -> Place:
+        """Take a place for a request that has none; it is not counted among those accepted.
+
+        Call this when a request is met that the serve loop did not bring, or that was given back.
+        """
+        place = self.take(key, client_address, now, timeout)
+        self.count("accepted", -1)
         return place
 
     def find(self, key: Hashable) -> Place | None:
@@ -128,11 +151,20 @@ class Ledger:
         A key that is not known, asked for while the serve loop is handing out a request, is taken
         to be another name of that one: its hook has wrapped it.
         """
+        place = self.find_exactly(key)
+        if place is None:
+            current = self.current
+            if current is not None and current.open and not current.given:
+                with self._lock:
+                    self._aliases[key] = current
+                return current
+        return place
+
+    def find_exactly(self, key: Hashable) -> Place | None:
+        """Return the place of the request with this very key, by whatever name it has."""
         place = self._places.get(key)
-        if place is None and (place := self.current) is not None and place.open:
-            with self._lock:
-                self._places[key] = place
-                self._aliases += 1
+        if place is None and self._aliases:
+            place = self._aliases.get(key)
         return place
 
     def move(self, place: Place, key: Hashable) -> None:
@@ -140,28 +172,23 @@ class Ledger:
 
         Call this when the request is given to a child process, whose pid is the new key.
         """
-        with self._lock:
-            if place.open:
-                self._forget(place)
-                self._places[key] = place
-                place.key = key
+        if self._drop(place):
+            place.key = key
+            self._places[key] = place
 
     def give_back(self, place: Place) -> bool:
         """Give *place* back; return whether it was still taken.
 
         Call this when the request is closed, however often.
         """
-        with self._lock:
-            return self._remove(place)
+        place.open = False
+        place.request = None
+        return self._drop(place)
 
-    def find_exactly(self, key: Hashable) -> Place | None:
-        """Return the place of the request with this very key."""
-        return self._places.get(key)
-
-    def count(self, reason: str) -> None:
+    def count(self, reason: str, by: int = 1) -> None:
         """Count one more of *reason*, the name of a field of :class:`Counters`."""
         with self._lock:
-            setattr(self.counters, reason, getattr(self.counters, reason) + 1)
+            setattr(self._counters, reason, getattr(self._counters, reason) + by)
 
     def kept(self) -> list[Place]:
         """Return the places that no hook and no worker has in hand: an override keeps them."""
@@ -169,31 +196,37 @@ class Ledger:
 
     def next_deadline(self) -> float:
         """Return when the first open request will be overdue; ``math.inf`` for never."""
-        deadlines = self._deadlines
-        while deadlines and not (deadlines[0][2].open and not deadlines[0][2].cut):
-            heapq.heappop(deadlines)
-        return deadlines[0][0] if deadlines else math.inf
+        if not self._deadlines:
+            return math.inf
+        with self._lock:
+            while self._deadlines:
+                deadline, _, place = self._deadlines[0]
+                if place.open and not place.cut:
+                    return deadline
+                heapq.heappop(self._deadlines)
+        return math.inf
 
     def overdue(self, now: float) -> list[Place]:
         """Return the open requests whose deadline has passed at time *now*, each only once."""
         found: list[Place] = []
         while self.next_deadline() <= now:
-            found.append(heapq.heappop(self._deadlines)[2])
+            with self._lock:
+                found.append(heapq.heappop(self._deadlines)[2])
         return found
 
-    def _remove(self, place: Place) -> bool:
-        if not place.open:
-            return False
-        place.open = False
-        place.request = None
-        self._forget(place)
-        self.counters.closed += 1
-        return True
+    def _note_deadline(self, place: Place) -> None:
+        with self._lock:
+            deadlines = self._deadlines
+            if len(deadlines) > 2 * len(self._places) + 64:
+                # One slow request at the front keeps those behind it, though they are over.
+                deadlines[:] = [entry for entry in deadlines if entry[2].open]
+                heapq.heapify(deadlines)
+            heapq.heappush(deadlines, (place.deadline, place.number, place))
 
-    def _forget(self, place: Place) -> None:
-        if self._places.get(place.key) is place:
-            del self._places[place.key]
+    def _drop(self, place: Place) -> bool:
         if self._aliases:
-            for key in [key for key, other in self._places.items() if other is place]:
-                del self._places[key]
-                self._aliases -= 1
+            with self._lock:
+                self._aliases = {k: p for k, p in self._aliases.items() if p is not place}
+        if self._places.get(place.key) is place:
+            return self._places.pop(place.key, None) is place
+        return False

@@ -372,10 +372,12 @@ class BaseServer(ServerHooks):
 
     def release(self, place: Place) -> None:
         """Give back the place of a request that is over. Harmless if it was given back before."""
+        if not place.open:
+            return
         super().release(place)
         if self._waits_for_room:
             self._control.wake()
-        if self.lifecycle.drain in (State.GRACE, State.CUTTING):
+        if self.lifecycle.draining:
             with self._progress:
                 self._progress.notify_all()
 
