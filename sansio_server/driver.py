@@ -7,12 +7,12 @@ the handling of their errors and the tracing stand here, once.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from typing import Any, Protocol, TypeVar
 
 from .deferred import drop_deferred, is_awaitable, settle_deferred, waiting
 from .exceptions import SuspendedError
-from .ledger import Ledger, Place
+from .ledger import Ledger, Place, current
 from .request import HOOKS, REPORTING_STEPS, REQUEST_STEPS, Outcome, Step
 from .trace import Trace, TraceKind
 
@@ -30,9 +30,13 @@ _T = TypeVar("_T")
 _OK, _REFUSED, _FAILED, _ESCAPED, _OVER = Outcome
 _VERIFY, _GIVEN, _RAISED, _CLOSED = Step.VERIFY, Step.GIVEN, Step.RAISED, Step.CLOSED
 
-#: The table as the driver reads it: by step, the hook, whether it takes the client's address, and
-#: the row.
-_PLAN = tuple((*HOOKS[step], dict(REQUEST_STEPS[step])) for step in Step if step in HOOKS)
+#: The table as the driver reads it: by step, the hook, whether it takes the client's address, whether
+#: it does the work of the request, and the row.
+_PLAN = tuple(
+    (*HOOKS[step], HOOKS[step][0] == "finish_request", dict(REQUEST_STEPS[step]))
+    for step in Step
+    if step in HOOKS
+)
 
 #: How often a coroutine that suspends is told off before it is closed.
 _PATIENCE = 100
@@ -43,6 +47,10 @@ class DrivenServer(Protocol):
 
     trace: Trace | None
     request_timeout: float | None
+
+    #: Calls ``finish_request`` with its two arguments where handlers are to run, if not here, and
+    #: returns an awaitable of its result.
+    carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None
 
     @property
     def ledger(self) -> Ledger:
@@ -72,10 +80,10 @@ def start_request(
     :param entry: ``Step.VERIFY``, or ``Step.SHED`` for a request that there is no room for.
     :raises BaseException: (when awaited) what a hook raised and no ``handle_error`` dealt with.
     """
-    ledger = server.ledger
-    ledger.current = place = ledger.take(
+    place = server.ledger.take(
         server.request_key(request), client_address, server.now(), server.request_timeout
     )
+    current.set(place)
     if server.trace is not None:
         server.emit(TraceKind.ACCEPT, place.number, "accept", client_address)
     return drive(server, entry, request, client_address, place)
@@ -121,12 +129,15 @@ async def drive(
     caller, after the rest of the table has been walked while it is being handled.
     """
     while step < _GIVEN:
-        name, takes_address, row = _PLAN[step]
+        name, takes_address, is_work, row = _PLAN[step]
         if server.trace is not None:
             server.emit(TraceKind.ENTER, place.number, name)
         try:
             hook = getattr(server, name)
-            result = hook(request, client_address) if takes_address else hook(request)
+            if is_work and server.carrier is not None:
+                result = server.carrier(hook, request, client_address)
+            else:
+                result = hook(request, client_address) if takes_address else hook(request)
             if result is not None and result is not True and is_awaitable(result):
                 result = await result
             if waiting.get() is not None:

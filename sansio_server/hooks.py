@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from .deferred import Deferred, is_awaitable
 from .handlers import is_asynchronous
 from .ledger import Counters, Ledger, Place
-from .lifecycle import Lifecycle, State
+from .lifecycle import Event, Lifecycle, State
 from .limits import Limits, WhenFull
 from .request import Step
 from .trace import Trace, TraceEvent, TraceKind
@@ -53,6 +53,10 @@ class ServerHooks:
     cut_timeout: float = 5.0
     #: Called with each :class:`~sansio_server.trace.TraceEvent`; None for no trace.
     trace: Trace | None = None
+
+    #: Where handlers run, if not where the driver does; see
+    #: :class:`~sansio_server.driver.DrivenServer`.
+    carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None = None
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         if not callable(RequestHandlerClass):
@@ -94,6 +98,10 @@ class ServerHooks:
         return self.lifecycle.accepting is State.SUSPENDED
 
     # What a backend brings.
+
+    def _happened(self, event: Event) -> None:
+        """Put *event* to the lifecycle."""
+        self.lifecycle.put(event)
 
     def now(self) -> float:
         """Return the time in seconds on the clock of the backend."""

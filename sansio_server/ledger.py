@@ -12,13 +12,14 @@ import heapq
 import math
 from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from itertools import count
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
-__all__ = ["Counters", "Ledger", "Place"]
+__all__ = ["Counters", "Ledger", "Place", "current"]
 
 
 @attrs.define
@@ -73,6 +74,10 @@ class Place:
     passed_back: bool = False
 
 
+#: The place of the request that was started last in this context.
+current: Final[ContextVar[Place | None]] = ContextVar("current", default=None)
+
+
 class Ledger:
     """The places of one server.
 
@@ -83,8 +88,6 @@ class Ledger:
     """
 
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
-        #: The place of the request that the serve loop handed out last.
-        self.current: Place | None = None
         self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
         self._numbers = count(1)
         self._places: dict[Hashable, Place] = {}
@@ -148,16 +151,16 @@ class Ledger:
     def find(self, key: Hashable) -> Place | None:
         """Return the place of the request with this key.
 
-        A key that is not known, asked for while the serve loop is handing out a request, is taken
-        to be another name of that one: its hook has wrapped it.
+        A key that is not known, asked for while a hook has :data:`current` in hand, is taken to be
+        another name of that one: the hook has wrapped it.
         """
         place = self.find_exactly(key)
         if place is None:
-            current = self.current
-            if current is not None and current.open and not current.given:
+            handed = current.get()
+            if handed is not None and not handed.given and self._places.get(handed.key) is handed:
                 with self._lock:
-                    self._aliases[key] = current
-                return current
+                    self._aliases[key] = handed
+                return handed
         return place
 
     def find_exactly(self, key: Hashable) -> Place | None:
