@@ -129,6 +129,7 @@ async def drive(
     caller, after the rest of the table has been walked while it is being handled.
     """
     while step < _GIVEN:
+        result: Any
         name, takes_address, is_work, row = _PLAN[step]
         if server.trace is not None:
             server.emit(TraceKind.ENTER, place.number, name)

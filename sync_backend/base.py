@@ -62,8 +62,8 @@ class BaseServer(ServerHooks):
         self._next_sweep = -math.inf
         self._sweeps = False
 
-    # What subclasses bring. Not defined here, as it is not in the standard library, so that a mix-in
-    # behind this class may bring it.
+    # What subclasses bring. Not defined here, as it is not in the standard library, so that a
+    # mix-in behind this class may bring it.
 
     if TYPE_CHECKING:
 
@@ -75,15 +75,15 @@ class BaseServer(ServerHooks):
 
     def server_activate(self) -> Any:
         """Begin to let clients in; called by the constructors of subclasses."""
-        self._control.post(Event.ACTIVATE)
+        self._happened(Event.ACTIVATE)
 
     # Serving.
 
     def serve_forever(self, poll_interval: float | None = 0.5) -> None:
         """Serve until ``shutdown()``.
 
-        :param poll_interval: seconds between two calls of an overridden ``service_actions()`` when no
-            client comes. A stop needs no polling: it wakes the loop at once.
+        :param poll_interval: seconds between two calls of an overridden ``service_actions()`` when
+            no client comes. A stop needs no polling: it wakes the loop at once.
         :raises ValueError: a limit is negative.
         :raises OSError: the listener is dead.
         """
@@ -177,7 +177,7 @@ class BaseServer(ServerHooks):
     # What the loop asks between requests.
 
     def _prepare_listener(self) -> bool:
-        """Get ready to serve; return whether ``get_request()`` may be called to see who is there."""
+        """Get ready to serve; return whether ``get_request()`` may be called to see who waits."""
         return False
 
     def _descriptors(self) -> Iterable[int]:
@@ -286,7 +286,8 @@ class BaseServer(ServerHooks):
         """Stop ``serve_forever()``, and wait for it unless that would wait for the caller.
 
         May be called by any thread, handler or signal handler, any number of times. When nothing
-        serves the stop is kept: it ends the next ``serve_forever()`` or ``handle_request()`` at once.
+        serves the stop is kept: it ends the next ``serve_forever()`` or ``handle_request()`` at
+        once.
         """
         self._control.post(Event.SHUTDOWN)
         loops = self._control.loops
@@ -320,8 +321,8 @@ class BaseServer(ServerHooks):
 
         A request whose handler calls this is not waited for.
 
-        :param timeout: seconds after which those left are cut, with :attr:`cut_timeout` more to end;
-            None to wait for ever.
+        :param timeout: seconds after which those left are cut, with :attr:`cut_timeout` more to
+            end; None to wait for ever.
         :raises ValueError: *timeout* is negative.
         """
         places = [p for p in self.ledger if p.worker is not None and not self._is_mine(p)]
@@ -367,6 +368,9 @@ class BaseServer(ServerHooks):
 
     # Bookkeeping.
 
+    def _happened(self, event: Event) -> None:
+        self._control.post(event)
+
     def _place_of(self, request: Any, client_address: Any) -> Place:
         return place_of(self, request, client_address)
 
@@ -398,7 +402,7 @@ class BaseServer(ServerHooks):
     def _trace_state(self, event: Event) -> None:
         self.emit(TraceKind.STATE, 0, event.name, self.lifecycle.loop.name)
 
-    def __enter__(self: _Self) -> _Self:
+    def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
         return self
 
     def __exit__(

@@ -1,10 +1,10 @@
 """Order among the events of a server that come from threads, signal handlers and forks.
 
-The machine in :mod:`sansio_server.lifecycle` is for one thread. :class:`Control` lets any thread, and
-any signal handler that interrupts one, put events to it: an event is appended to an inbox, which
-cannot be interrupted, and whoever has the lock puts what is in the inbox to the machine. A signal
-handler that interrupts that very work leaves its event to the interrupted, who looks again. So no
-event is lost and nobody waits for a thread that waits for him.
+The machine in :mod:`sansio_server.lifecycle` is for one thread. :class:`Control` lets any thread,
+and any signal handler that interrupts one, put events to it: an event is appended to an inbox,
+which cannot be interrupted, and whoever has the lock puts what is in the inbox to the machine. A
+signal handler that interrupts that very work leaves its event to the interrupted, who looks again.
+So no event is lost and nobody waits for a thread that waits for him.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ class ForkingMixIn(_Server):
         except ChildProcessError:
             reaped = pid  # somebody else has reaped it
         if reaped:
-            assert self.active_children is not None
-            self.active_children.discard(pid)
+            if self.active_children:
+                self.active_children.discard(pid)
             self._children.unwatch(pid)
             place = self.ledger.find_exactly(("child", pid))
             if place is not None:

@@ -20,7 +20,7 @@ class BlockingRuntime:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for *seconds*."""
-        time.sleep(seconds)
+        time.sleep(seconds)  # noqa: ASYNC251 - there is no event loop here to hold up
 
     async def run_blocking(self, function: Callable[..., _T], /, *args: Any) -> _T:
         """Call *function* where it holds up nobody else, and return its result."""

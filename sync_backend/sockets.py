@@ -2,166 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
 import threading
-from collections.abc import Callable, Hashable
-from typing import Any, ClassVar, Final
+from typing import Any
 
 from sansio_server.ledger import Place
-from sansio_server.lifecycle import Event
 from sansio_server.request import Step
 
 from .base import BaseServer
 from .observed import observe
 from .runtime import BlockingRequest
+from .socket_hooks import DatagramHooks, SocketHooks
 
 __all__ = ["TCPServer", "UDPServer"]
 
-#: The largest backlog: listen(2) reduces it to what the kernel allows. The stdlib's 5 makes
-#: clients wait for seconds under a burst.
-_LARGEST_BACKLOG: Final = 65535
 
-_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
-
-
-class TCPServer(BaseServer):
-    """A server on a stream socket.
-
-    :param server_address: where to bind, in the form that :attr:`address_family` asks for.
-    :param RequestHandlerClass: called for each request; see
-        :class:`~sansio_server.hooks.ServerHooks`.
-    :param bind_and_activate: whether to call ``server_bind()`` and ``server_activate()``; if they
-        raise, the server is closed first.
-    :raises OSError: the address cannot be bound.
-    """
-
-    address_family: int = socket.AF_INET
-    socket_type: int = socket.SOCK_STREAM
-    #: How many clients the kernel keeps waiting; it reduces this to what it allows.
-    request_queue_size: int = _LARGEST_BACKLOG
-    allow_reuse_address: bool = False
-    allow_reuse_port: bool = False
-
-    def __init__(
-        self,
-        server_address: Any,
-        RequestHandlerClass: Callable[..., Any],
-        bind_and_activate: bool = True,
-    ) -> None:
-        super().__init__(server_address, RequestHandlerClass)
-        self.socket = socket.socket(self.address_family, self.socket_type)
-        if bind_and_activate:
-            try:
-                self.server_bind()
-                self.server_activate()
-            except BaseException:
-                self.server_close()
-                raise
-
-    def server_bind(self) -> Any:
-        """Set the options that the class asks for, and bind :attr:`socket` to the address.
-
-        :raises OSError: the address is in use, is not one of this machine, or has the wrong form.
-        :raises TypeError: the address is of the wrong type.
-        """
-        if self.allow_reuse_address and hasattr(socket, "SO_REUSEADDR"):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Linux takes SO_REUSEPORT for these families only, since 6.12.9 (CPython gh-128916).
-        if (
-            self.allow_reuse_port
-            and hasattr(socket, "SO_REUSEPORT")
-            and self.address_family in (socket.AF_INET, socket.AF_INET6)
-        ):
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        try:
-            self.socket.bind(self.server_address)
-        except OSError as error:
-            # One message for people, who are not told the address otherwise; args as they were.
-            if error.errno is None or error.strerror is None:
-                raise
-            raise type(error)(
-                error.errno, f"{error.strerror}: cannot bind to {self.server_address!r}"
-            ) from None
-        except (TypeError, ValueError, OverflowError) as error:
-            raise type(error)(f"{error}: cannot bind to {self.server_address!r}") from None
-        self.server_address = self.socket.getsockname()
-        self._control.post(Event.BIND)
-
-    def server_activate(self) -> Any:
-        """Let clients connect.
-
-        :raises OSError: the socket cannot listen.
-        """
-        self.socket.listen(self.request_queue_size)
-        super().server_activate()
-
-    def fileno(self) -> int:
-        """Return the listening socket's descriptor; -1 when it is closed."""
-        return self.socket.fileno()
-
-    def get_request(self) -> Any:
-        """Accept a client; return its socket and address.
-
-        :raises OSError: nobody is there, or the connection failed.
-        """
-        request, client_address = self.socket.accept()
-        if not sys.platform.startswith("linux"):
-            # Elsewhere a socket inherits the listener's mode; see _prepare_listener.
-            request.settimeout(socket.getdefaulttimeout())
-        return request, client_address
-
-    def shutdown_request(self, request: Any) -> Any:
-        """Tell the client that no more will come, and close *request*."""
-        try:
-            request.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # the client has gone already
-        return self.close_request(request)
-
-    def close_request(self, request: Any) -> Any:
-        """Close *request*; its place becomes free."""
-        place = self.ledger.find_exactly(self.request_key(request))
-        request.close()
-        if place is not None:
-            self.release(place)
-
-    # What the loop needs.
+class TCPServer(SocketHooks, BaseServer):
+    """A server on a stream socket; see :class:`~sync_backend.socket_hooks.SocketHooks`."""
 
     def _prepare_listener(self) -> bool:
-        """Make accepting never block, whatever ``getsockname`` shows.
-
-        Whoever shares the listener (siblings that were forked, threads with loops of their own) may
-        be faster after a wake-up. The descriptor alone is put into non-blocking mode: the socket's
-        timeout is the program's, which may read and set it.
-        """
         if self.socket.gettimeout() is not None or self.fileno() < 0:
             return False
         self._make_nonblocking()
-        return getattr(self.get_request, "__func__", None) is type(self)._own_get_request
-
-    def _make_nonblocking(self) -> None:
-        os.set_blocking(self.fileno(), False)
-
-    _own_get_request: ClassVar[Callable[..., Any]] = get_request
-
-    def _listener_is_dead(self) -> bool:
-        try:
-            return not self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        except OSError:
-            return True
-
-    def _close_listener(self) -> None:
-        self.socket.close()
-
-    def request_key(self, request: Any) -> Hashable:
-        """Return the descriptor of *request*: TLS around it has the same, no other open one does."""
-        try:
-            descriptor = request.fileno()
-        except Exception:
-            return id(request)
-        return descriptor if type(descriptor) is int and descriptor >= 0 else id(request)
+        return self._gets_requests_itself()
 
     def async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
@@ -178,10 +41,7 @@ class TCPServer(BaseServer):
 
     def _continue_watched(self, entry: Step, request: Any, client_address: Any) -> None:
         """Serve in the loop's own thread, which therefore cannot see that time is up."""
-        place = self.ledger.find(self.request_key(request))
-        if place is None:
-            super().continue_request(entry, request, client_address)
-            return
+        place = self._place_of(request, client_address)
         watch = threading.Timer(
             max(0.0, place.deadline - self.now()), self._cut_if_open, (place, "request_timeout")
         )
@@ -197,89 +57,23 @@ class TCPServer(BaseServer):
         if place.open and not place.cut:
             self._cut(place, why)
 
-    def _interrupt(self, request: Any) -> None:
-        # Not the method of the request itself, which in a TLS socket drops the encryption first.
-        if isinstance(request, socket.socket):
-            try:
-                socket.socket.shutdown(request, socket.SHUT_RDWR)
-            except OSError:
-                pass  # it has gone already
-
-    def _is_gone(self, place: Place) -> bool:
-        if type(place.key) is not int:
-            return False
-        try:
-            os.fstat(place.key)
-        except OSError:
-            return True
-        return False
-
     def _observed(self, request: Any) -> Any:
         return observe(self, request)
 
 
-class UDPServer(TCPServer):
-    """A server on a datagram socket.
-
-    A request is a pair of the data and the server's own socket, by which a handler replies.
-    """
-
-    socket_type: int = socket.SOCK_DGRAM
-    allow_reuse_port: bool = False
-    #: The most bytes of a datagram; the rest of a longer one is lost.
-    max_packet_size: int = 8192
-
-    _receive_flags: int = 0
-
-    def server_activate(self) -> Any:
-        """Nothing is to be done for datagrams."""
-        self._control.post(Event.ACTIVATE)
-
-    def get_request(self) -> Any:
-        """Receive a datagram; return it with the server's socket, and the sender's address.
-
-        :raises OSError: nothing is there, or receiving failed.
-        """
-        data, client_address = self.socket.recvfrom(self.max_packet_size, self._receive_flags)
-        return (data, self.socket), client_address
-
-    def shutdown_request(self, request: Any) -> Any:
-        """Let go of *request*; there is no connection to end."""
-        return self.close_request(request)
-
-    def close_request(self, request: Any) -> Any:
-        """Let go of *request*; the socket is the server's."""
-        return BaseServer.close_request(self, request)
-
-    def request_key(self, request: Any) -> Hashable:
-        """Return what tells the pair from all others that are alive."""
-        return id(request)
+class UDPServer(DatagramHooks, TCPServer):
+    """A server on a datagram socket; see :class:`~sync_backend.socket_hooks.DatagramHooks`."""
 
     def async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         data, sock = request
         return data, BlockingRequest(sock)
 
-    def _make_nonblocking(self) -> None:
-        # Handlers share the socket, which must go on blocking for them.
-        self._receive_flags = _DONTWAIT
-
-    _own_get_request: ClassVar[Callable[..., Any]] = get_request
-
-    def _listener_is_dead(self) -> bool:
-        return self.fileno() < 0
-
-    def _interrupt(self, request: Any) -> None:
-        """Nobody waits for a datagram that has come."""
-
-    def _is_gone(self, place: Place) -> bool:
-        return False
-
 
 if hasattr(socket, "AF_UNIX"):
 
     class UnixStreamServer(TCPServer):
-        """A server on a Unix stream socket; its address is a path, or a name that begins with NUL."""
+        """A server on a Unix stream socket; its address is a path, or a name begun with NUL."""
 
         address_family: int = socket.AF_UNIX
 

@@ -1,14 +1,13 @@
 """Threads that serve requests: one made for each, or kept for the next.
 
-A :class:`Crew` knows who is at work for one server. It is told of a job's end by the thread itself, so
-that nothing piles up between requests (CPython gh-81374).
+A :class:`Crew` knows who is at work for one server. It is told of a job's end by the thread itself,
+so that nothing piles up between requests (CPython gh-81374).
 """
 
 from __future__ import annotations
 
 import atexit
 import itertools
-import sys
 import threading
 import weakref
 from collections import deque
@@ -56,11 +55,11 @@ class _RequestThread(threading.Thread):
     def __init__(self, job: Job) -> None:
         super().__init__(target=job.target, args=job.args)
         self.daemon = job.daemon
-        self.job: Job | None = job
+        self.job = job
 
     def run(self) -> None:
-        job, self.job = self.job, None
-        assert job is not None
+        job = self.job
+        del self.job
         job.ident = self.ident
         try:
             super().run()
@@ -82,14 +81,15 @@ class _Worker(threading.Thread):
         while (job := self.job) is not None:
             self.job = None
             job.ident = self.ident
+            stays = False
             try:
                 Context().run(job.target, *job.args)
-            except BaseException:
-                # The arguments of a hook that programs replace, so as Thread itself would call it.
-                threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self)))
-            job.crew.ended(job)
+                stays = self.crew.keep(self)
+            finally:
+                # What a hook raised ends this thread, and goes where Thread takes it.
+                self.crew.ended(job, None if stays else self)
             del job
-            if not self.crew.is_idle(self):
+            if not stays:
                 return
             if not self.signal.acquire(timeout=IDLE_SECONDS) and not self.crew.retire(self):
                 self.signal.acquire()  # a job was given meanwhile: its signal is on the way
@@ -111,7 +111,6 @@ class Crew:
         self._lock = threading.Lock()
         self._jobs: set[Job] = set()
         self._leaving: deque[threading.Thread] = deque()
-        self._workers: set[_Worker] = set()
         self._idle: list[_Worker] = []
         self._dismissed = False
 
@@ -159,14 +158,8 @@ class Crew:
             if self._idle:
                 self._idle.pop().give(job)
                 return
-        worker = _Worker(self, job)
-        self._workers.add(worker)
         _crews.add(self)
-        try:
-            worker.start()
-        except BaseException:
-            self._workers.discard(worker)
-            raise
+        _Worker(self, job).start()
 
     # Called by the threads.
 
@@ -181,15 +174,15 @@ class Crew:
             self._jobs.discard(job)
             self._progress.notify_all()
 
-    def is_idle(self, worker: _Worker) -> bool:
-        """Note that *worker* can take a job; return False if it is to end."""
+    def keep(self, worker: _Worker) -> bool:
+        """Note that *worker* can take a job; return False if it is to end.
+
+        Called before the end of the job it is at, or whoever waits for that would not find it here.
+        """
         with self._lock:
-            if self._dismissed:
-                self._workers.discard(worker)
-                self._leaving.append(worker)
-                return False
-            self._idle.append(worker)
-            return True
+            if not self._dismissed:
+                self._idle.append(worker)
+            return not self._dismissed
 
     def retire(self, worker: _Worker) -> bool:
         """Take *worker* from the idle ones; return False if it was just given a job."""
@@ -197,7 +190,6 @@ class Crew:
             if worker not in self._idle:
                 return False
             self._idle.remove(worker)
-            self._workers.discard(worker)
             self._leaving.append(worker)
             return True
 
@@ -208,7 +200,6 @@ class Crew:
         with self._lock:
             self._dismissed = True
             idle, self._idle = self._idle, []
-            self._workers.difference_update(idle)
         for worker in idle:
             worker.give(None)
             self._leaving.append(worker)
@@ -218,9 +209,9 @@ class Crew:
                 thread.join()
 
     def wait_for_reused(self) -> None:
-        """Wait for jobs of reused threads that are no daemons, as the interpreter waits for others."""
+        """Wait for the jobs that are no daemons, as the interpreter does for threads of its own."""
         with self._progress:
-            self._progress.wait_for(lambda: all(job.daemon for job in self._jobs))
+            self._progress.wait_for(lambda: all(job.daemon for job in self.jobs()))
 
 
 _crews: Final[weakref.WeakSet[Crew]] = weakref.WeakSet()
