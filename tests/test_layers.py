@@ -17,12 +17,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DRIVERS = {"cli", "testing", "__main__.py"}
 
-# The packages a package may import besides itself, the standard library and type checkers' own.
+# The packages a package may import besides itself and the standard library.
 MAY_IMPORT = {
     "sansio_server": {"attrs"},
     "sync_backend": {"attrs", "sansio_server"},
     "trio_backend": {"attrs", "greenlet", "outcome", "sansio_server", "sync_backend", "trio"},
 }
+
+FOR_TYPES = {"_typeshed", "typing_extensions"}
 
 
 def core_modules() -> Iterator[Path]:
@@ -33,14 +35,23 @@ def core_modules() -> Iterator[Path]:
 
 def imported_names(path: Path) -> Iterator[tuple[str, str | None]]:
     """Each import in a file as (module, name), name None for the module itself."""
-    for node in ast.walk(ast.parse(path.read_text(), str(path))):
+    tree = ast.parse(path.read_text(), str(path))
+    for_types = set(imports_for_types(tree))
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield alias.name, None
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield from ((alias.name, None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node not in for_types:
             assert node.module is not None
-            for alias in node.names:
-                yield node.module, alias.name
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+def imports_for_types(tree: ast.AST) -> Iterator[ast.AST]:
+    """Imports from the packages that only type checkers have, where only they look."""
+    for block in ast.walk(tree):
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING":
+            for node in block.body:
+                if isinstance(node, ast.ImportFrom) and node.module in FOR_TYPES:
+                    yield node
 
 
 def packages_here() -> list[str]:
@@ -53,7 +64,7 @@ def modules_of(package: str) -> Iterator[Path]:
 
 @pytest.mark.parametrize("package", packages_here())
 def test_arrows_point_down(package: str) -> None:
-    allowed = MAY_IMPORT[package] | {package, "_typeshed"} | sys.stdlib_module_names
+    allowed = MAY_IMPORT[package] | {package} | sys.stdlib_module_names
     strays = [
         f"{path.relative_to(ROOT)}: {module}"
         for path in modules_of(package)
