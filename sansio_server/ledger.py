@@ -81,8 +81,9 @@ current: Final[ContextVar[Place | None]] = ContextVar("current", default=None)
 class Ledger:
     """The places of one server.
 
-    Taking and giving back are single operations on a dict, which threads may do side by side
-    without a lock; what is rarer takes one.
+    Only one thread takes places; any may give them back. A key may come up again before its former
+    place is given back, by a descriptor that is closed and used anew in between; giving back
+    therefore looks and deletes under a lock.
 
     :param lock: give one where requests are served in several threads.
     """
@@ -128,9 +129,13 @@ class Ledger:
         :param timeout: seconds until the request is overdue; None for never.
         """
         self._last_number = number = next(self._numbers)
-        if key in self._places:
-            # Two open requests have no key in common, so the former was closed without a hook.
-            self.give_back(self._places[key])
+        former = self._places.get(key)
+        if former is not None:
+            # Two open requests have no key in common, so the former is closed, or about to be.
+            self.give_back(former)
+        if self._aliases:
+            with self._lock:
+                self._aliases.pop(key, None)
         self._places[key] = place = Place(key, number, client_address, now)
         if timeout is not None:
             place.deadline = now + timeout
@@ -202,20 +207,23 @@ class Ledger:
         if not self._deadlines:
             return math.inf
         with self._lock:
-            while self._deadlines:
-                deadline, _, place = self._deadlines[0]
-                if place.open and not place.cut:
-                    return deadline
-                heapq.heappop(self._deadlines)
-        return math.inf
+            return self._first_deadline()
 
     def overdue(self, now: float) -> list[Place]:
         """Return the open requests whose deadline has passed at time *now*, each only once."""
         found: list[Place] = []
-        while self.next_deadline() <= now:
-            with self._lock:
+        with self._lock:
+            while self._first_deadline() <= now:
                 found.append(heapq.heappop(self._deadlines)[2])
         return found
+
+    def _first_deadline(self) -> float:
+        while self._deadlines:
+            deadline, _, place = self._deadlines[0]
+            if place.open and not place.cut:
+                return deadline
+            heapq.heappop(self._deadlines)
+        return math.inf
 
     def _note_deadline(self, place: Place) -> None:
         with self._lock:
@@ -227,9 +235,9 @@ class Ledger:
             heapq.heappush(deadlines, (place.deadline, place.number, place))
 
     def _drop(self, place: Place) -> bool:
-        if self._aliases:
-            with self._lock:
+        with self._lock:
+            if self._aliases:
                 self._aliases = {k: p for k, p in self._aliases.items() if p is not place}
-        if self._places.get(place.key) is place:
-            return self._places.pop(place.key, None) is place
-        return False
+            if self._places.get(place.key) is not place:
+                return False
+            return self._places.pop(place.key, None) is not None
