@@ -1,22 +1,17 @@
-"""``BaseServer`` on blocking sockets: the loop, stopping, and draining."""
+"""``BaseServer`` on blocking sockets: the loop, and stopping it."""
 
 from __future__ import annotations
 
 import math
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, closing
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import attrs
-
 from sansio_server.accept_errors import FATAL_ERRNOS, AcceptError, classify_accept_error
 from sansio_server.deferred import is_awaitable
-from sansio_server.drain import Drain, DrainReport
 from sansio_server.driver import continue_request, place_of, run_blocking, start_request
 from sansio_server.hooks import LOGGER, ServerHooks
 from sansio_server.ledger import Place
@@ -26,9 +21,9 @@ from sansio_server.request import Step
 from sansio_server.trace import TraceKind
 
 from .control import Control, Loop
+from .draining import Draining
 from .poller import Poller
 from .runtime import BlockingRuntime
-from .workers import Job
 
 __all__ = ["BaseServer"]
 
@@ -38,7 +33,7 @@ _Self = TypeVar("_Self", bound="BaseServer")
 _SWEEP_INTERVAL = 1.0
 
 
-class BaseServer(ServerHooks):
+class BaseServer(Draining):
     """A server without a socket: subclasses bring ``fileno()``, ``get_request()`` and the like.
 
     See :class:`~sansio_server.hooks.ServerHooks` for the arguments and the attributes.
@@ -47,9 +42,6 @@ class BaseServer(ServerHooks):
     #: What asynchronous handlers find in ``server.runtime``.
     runtime: ClassVar[BlockingRuntime] = BlockingRuntime()
 
-    #: How the last drain went; None before the first.
-    drain_report: DrainReport | None = None
-
     #: The bodies of ``service_actions`` that need no turn of the loop when nothing happens.
     _restful: ClassVar[tuple[Callable[..., Any], ...]] = (ServerHooks.service_actions,)
 
@@ -57,8 +49,7 @@ class BaseServer(ServerHooks):
         super().__init__(server_address, RequestHandlerClass)
         self._control = Control(self.lifecycle, self._trace_state)
         self._backoff = AcceptBackoff()
-        self._waits_for_room = False
-        self._progress = threading.Condition()
+        self._want_room: set[int] = set()  # idents of threads whose loops wait for it
         self._next_sweep = -math.inf
         self._sweeps = False
 
@@ -84,22 +75,22 @@ class BaseServer(ServerHooks):
 
         :param poll_interval: seconds between two calls of an overridden ``service_actions()`` when
             no client comes. A stop needs no polling: it wakes the loop at once.
-        :raises ValueError: a limit is negative.
+        :raises ValueError: a limit is negative, or the listener is closed.
         :raises OSError: the listener is dead.
         """
         _ = self.limits
         with self._control.running(Event.SERVE) as loop:
-            if self.lifecycle.running:
+            if self._is_running():
                 self._serve(loop, poll_interval)
 
     def _serve(self, loop: Loop, poll_interval: float | None) -> None:
         tries_first = self._prepare_listener()
         may_be_there = tries_first
         with closing(Poller(self, loop.wakeup, self._descriptors())) as poller:
-            while self.lifecycle.running:
+            while self._is_running():
                 if not may_be_there or self._admission() is Admission.WAIT:
                     may_be_there = self._sleep(poller, self._next_turn(poll_interval))
-                    if not self.lifecycle.running:
+                    if not self._is_running():
                         break
                 if may_be_there and self._admission() is not Admission.WAIT:
                     may_be_there = bool(self._handle_request_noblock()) and tries_first
@@ -111,27 +102,25 @@ class BaseServer(ServerHooks):
         The time is the shorter of :attr:`timeout` and the timeout of the server's socket. A stop
         ends the wait.
 
-        :raises ValueError: a limit is negative.
+        :raises ValueError: a limit is negative, or the listener is closed.
         :raises OSError: the listener is dead.
         """
         _ = self.limits
         with self._control.running(Event.WAIT) as loop:
-            if not self.lifecycle.running:
+            if not self._is_running():
                 return None
             deadline = self.now() + self._request_wait()
             self._prepare_listener()
             with closing(Poller(self, loop.wakeup, self._descriptors())) as poller:
-                while self.lifecycle.running:
-                    if self._sleep(poller, deadline) and self.lifecycle.running:
-                        if self._admission() is not Admission.WAIT:
-                            self._control.end(loop, Event.REQUEST)
-                    elif self.now() >= deadline and self.lifecycle.running:
-                        self._control.end(loop, Event.TIMEOUT)
-                        return self._run_hook(self.handle_timeout)
+                while self._is_running():
+                    may_be_there = self._sleep(poller, deadline)
                     self._attend()
-                    if loop.left.is_set():
-                        self._handle_request_noblock()
-                        return None
+                    if may_be_there and self._admission() is not Admission.WAIT:
+                        if self._control.end(loop, Event.REQUEST):
+                            self._handle_request_noblock()
+                            return None
+                    elif self.now() >= deadline and self._control.end(loop, Event.TIMEOUT):
+                        return self._run_hook(self.handle_timeout)
         return None
 
     def _request_wait(self) -> float:
@@ -155,6 +144,7 @@ class BaseServer(ServerHooks):
         full = self._admission() is Admission.SHED
         if full:
             self.ledger.count("shed")
+            self.emit(TraceKind.OVERLOAD, 0, "shed", client_address)
         run_blocking(
             start_request(self, request, client_address, Step.SHED if full else Step.VERIFY)
         )
@@ -195,18 +185,27 @@ class BaseServer(ServerHooks):
 
     def _sleep(self, poller: Poller, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""
-        self._waits_for_room = True  # before looking for room, or its coming might be missed
+        me = threading.get_ident()
+        self._want_room.add(me)  # before looking for room, or its coming might be missed
         try:
             listen = self._admission() is not Admission.WAIT
             until = min(until, self.ledger.next_deadline())
-            if not listen:
+            if listen:
+                self._want_room.discard(me)
+            else:
+                until = min(until, self._sweep())
                 if self._backoff.episode:
                     until = min(until, self._backoff.until)
-                until = min(until, self._sweep())
-            timeout = math.inf if until == math.inf else until - self.now()
-            return poller.wait(listen, timeout)
+            return poller.wait(listen, until - self.now())
+        except ValueError:
+            if self._is_running():
+                raise
+            return False  # somebody closed the server meanwhile
         finally:
-            self._waits_for_room = False
+            self._want_room.discard(me)
+
+    def _is_running(self) -> bool:
+        return self.lifecycle.running
 
     def _next_turn(self, poll_interval: float | None) -> float:
         body = getattr(self.service_actions, "__func__", None)
@@ -268,18 +267,6 @@ class BaseServer(ServerHooks):
     def _listener_is_dead(self) -> bool:
         return self.fileno() < 0
 
-    def _cut(self, place: Place, why: str) -> None:
-        """Make the end of a request near, from outside."""
-        request = place.request
-        place.cut = True
-        self.ledger.count("cut")
-        self.emit(TraceKind.CUT, place.number, "cut", why)
-        if request is not None:
-            self._interrupt(request)
-
-    def _interrupt(self, request: Any) -> None:
-        """Wake whoever waits for *request*."""
-
     # Stopping.
 
     def shutdown(self) -> None:
@@ -289,12 +276,7 @@ class BaseServer(ServerHooks):
         serves the stop is kept: it ends the next ``serve_forever()`` or ``handle_request()`` at
         once.
         """
-        self._control.post(Event.SHUTDOWN)
-        loops = self._control.loops
-        caller = threading.get_ident()
-        if all(loop.thread != caller for loop in loops):
-            for loop in loops:
-                loop.left.wait()
+        self._control.stop()
 
     def suspend(self) -> None:
         """Leave new clients in the listener's queue until :meth:`resume`."""
@@ -316,56 +298,6 @@ class BaseServer(ServerHooks):
         if self.drain_timeout is not None:
             self.drain(self.drain_timeout)
 
-    def drain(self, timeout: float | None = None) -> DrainReport:
-        """Wait for the requests that are being served; call this after :meth:`shutdown`.
-
-        A request whose handler calls this is not waited for.
-
-        :param timeout: seconds after which those left are cut, with :attr:`cut_timeout` more to
-            end; None to wait for ever.
-        :raises ValueError: *timeout* is negative.
-        """
-        places = [p for p in self.ledger if p.worker is not None and not self._is_mine(p)]
-        return self._drain(places, timeout)
-
-    def _drain(self, places: list[Place], timeout: float | None) -> DrainReport:
-        limits = attrs.evolve(self.limits, drain_timeout=timeout)
-        drain = Drain(self.lifecycle, limits, self.now(), places)
-        while (step := drain.step(self.now(), filter(self._goes_on, places))) is not None:
-            for place in step.cut:
-                drain.cut(place, self._where(place))
-                self._cut(place, "drain")
-            self._wait_for_end(places, step.until)
-        for place in filter(self._goes_on, places):
-            self._abandon(place)
-        report = self.drain_report = drain.report(self.now())
-        if report.cut:
-            LOGGER.warning("%s %s", self._name(), report)
-        return report
-
-    def _is_mine(self, place: Place) -> bool:
-        """Say whether the calling thread is the one that serves *place*."""
-        return _thread_of(place) == threading.get_ident()
-
-    def _goes_on(self, place: Place) -> bool:
-        """Say whether somebody is still serving *place*."""
-        return place.worker is not None
-
-    def _where(self, place: Place) -> str:
-        """Say where the one who serves *place* is."""
-        frame = sys._current_frames().get(_thread_of(place) or 0)
-        return "" if frame is None else "".join(traceback.format_stack(frame))
-
-    def _wait_for_end(self, places: list[Place], until: float) -> None:
-        """Wait until one of *places* that go on has ended, or the time has come."""
-        going = [place for place in places if self._goes_on(place)]
-        timeout = None if until == math.inf else max(0.0, until - self.now())
-        with self._progress:
-            self._progress.wait_for(lambda: not all(map(self._goes_on, going)), timeout)
-
-    def _abandon(self, place: Place) -> None:
-        """Give up a request that goes on even though it was cut."""
-
     # Bookkeeping.
 
     def _happened(self, event: Event) -> None:
@@ -376,17 +308,9 @@ class BaseServer(ServerHooks):
 
     def release(self, place: Place) -> None:
         """Give back the place of a request that is over. Harmless if it was given back before."""
-        if not place.open:
-            return
         super().release(place)
-        if self._waits_for_room:
+        if self._want_room:
             self._control.wake()
-        if self.lifecycle.draining:
-            with self._progress:
-                self._progress.notify_all()
-
-    def _name(self) -> str:
-        return f"{type(self).__name__} on {self.server_address!r}"
 
     def now(self) -> float:
         """Return the time in seconds on the monotonic clock."""
@@ -412,12 +336,6 @@ class BaseServer(ServerHooks):
         exc_traceback: TracebackType | None,
     ) -> None:
         self.server_close()
-
-
-def _thread_of(place: Place) -> int | None:
-    """Return the ident of the thread that serves *place*, if it is a thread that does."""
-    worker = place.worker
-    return worker.ident if isinstance(worker, Job) else worker
 
 
 async def _await(awaitable: Any) -> Any:

@@ -13,26 +13,63 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Final
 
 from sansio_server.lifecycle import Event, Lifecycle, State
 
 from .wakeup import Wakeup
 
-__all__ = ["Control", "Loop"]
+__all__ = ["Control", "Latch", "Loop"]
+
+
+class Latch:
+    """An event that may be set, and waited for, in signal handlers too.
+
+    ``threading.Event`` holds a lock for a moment; a handler that interrupts whoever holds it, and
+    waits for the same event, waits for ever.
+    """
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waiters: deque[threading.Lock] = deque()
+
+    def is_set(self) -> bool:
+        """Say whether :meth:`set` was called."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Let all go on who wait, now and later."""
+        self._is_set = True
+        while self._waiters:
+            self._waiters.popleft().release()
+
+    def wait(self) -> None:
+        """Wait for :meth:`set`."""
+        waiter = threading.Lock()
+        waiter.acquire()
+        self._waiters.append(waiter)
+        if not self._is_set:  # else nobody might come to release it
+            waiter.acquire()
 
 
 class Loop:
     """One running ``serve_forever()`` or ``handle_request()``.
 
     :ivar thread: the ident of the thread that runs it.
+    :ivar stopped: whether a stop was asked for since it began.
     :ivar left: set when it has ended.
     """
 
     def __init__(self, wakeup: Wakeup) -> None:
         self.thread = threading.get_ident()
         self.wakeup = wakeup
-        self.left = threading.Event()
+        self.stopped = False
+        self.left = Latch()
+
+
+#: What ends a loop only while nobody has asked for a stop.
+_LOOKED_FOR: Final = frozenset({Event.REQUEST, Event.TIMEOUT})
 
 
 class Control:
@@ -77,8 +114,13 @@ class Control:
                     self._busy = False
 
     def _put(self, event: Event, loop: Loop | None) -> None:
+        if event in _LOOKED_FOR and not self._lifecycle.running:
+            return  # a stop came first; the loop will see that
         self._lifecycle.put(event)
         if loop is None:
+            if event is Event.SHUTDOWN:
+                for stopped in self._loops:
+                    stopped.stopped = True
             self.wake()
         elif event in (Event.SERVE, Event.WAIT):
             self._loops += (loop,)
@@ -86,6 +128,22 @@ class Control:
             self._loops = tuple(other for other in self._loops if other is not loop)
             loop.left.set()
         self._on_event(event)
+
+    def stop(self) -> None:
+        """Ask the loops to stop, and wait for them unless that would wait for the caller.
+
+        That is so in a loop's own thread, and in a signal handler that interrupted this very object
+        at work: no loop can leave before that goes on.
+        """
+        self._look_for_fork()
+        interrupted = self._lock._is_owned()  # type: ignore[attr-defined]  # as Condition asks it
+        self.post(Event.SHUTDOWN)
+        loops = self.loops
+        caller = threading.get_ident()
+        if not interrupted and all(loop.thread != caller for loop in loops):
+            for loop in loops:
+                if loop.stopped:  # another one began after this stop was over
+                    loop.left.wait()
 
     def wake(self) -> None:
         """Let every running loop look around."""
@@ -110,10 +168,14 @@ class Control:
             if self._lifecycle.listener is State.CLOSED:
                 self.close_spare()
 
-    def end(self, loop: Loop, event: Event) -> None:
-        """End *loop* by *event*. Harmless when it has ended before."""
+    def end(self, loop: Loop, event: Event) -> bool:
+        """End *loop* by *event*; return whether it has ended. Harmless when it has ended before.
+
+        It has not if *event* is what it looked for (a request, its timeout), and a stop came first.
+        """
         if not loop.left.is_set():
             self.post(event, loop)
+        return loop.left.is_set()
 
     def _take_wakeup(self) -> Wakeup:
         while self._spare:
@@ -126,8 +188,9 @@ class Control:
 
     def close_spare(self) -> None:
         """Give back the descriptors that no loop uses."""
-        while self._spare:
-            self._spare.pop().close()
+        with suppress(IndexError):  # two threads may do this at once
+            while True:
+                self._spare.pop().close()
 
     def _look_for_fork(self) -> None:
         """Forget the loops of the parent if this is a forked child: its threads are not here."""

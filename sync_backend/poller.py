@@ -49,6 +49,7 @@ class Poller:
         """Sleep up to *timeout* seconds; return whether a client is there.
 
         :param listen: whether clients are to be waited for.
+        :raises ValueError: they are, and the listener is closed.
         """
         self._register(self._listener.fileno() if listen else None)
         limit = None if timeout == math.inf else min(max(timeout, 0.0), _LONGEST)
@@ -66,7 +67,7 @@ class Poller:
             if self._registered is not None:
                 self._selector.unregister(self._registered)
                 self._registered = None
-            if descriptor is not None and descriptor >= 0:
+            if descriptor is not None:
                 self._selector.register(descriptor, selectors.EVENT_READ)
                 self._registered = descriptor
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from sansio_server.ledger import Place
 from sansio_server.request import Step
 
 from .base import BaseServer
@@ -61,6 +64,10 @@ class ThreadingMixIn(_Server):
         """
         super().server_close()
         if self.drain_timeout is None and self.block_on_close:
-            places = [job.place for job in self._threads.jobs() if not job.daemon]
-            self._drain([place for place in places if not self._is_mine(place)], None)
+            self._drain([job.place for job in self._threads.jobs() if not job.daemon], None)
         self._threads.dismiss()
+
+    def _under_way(self) -> Iterable[Place]:
+        # A thread may have closed its request and yet not be done.
+        places = {*super()._under_way(), *(job.place for job in self._threads.jobs())}
+        return sorted(places, key=attrgetter("number"))
