@@ -6,12 +6,17 @@ import os
 import select
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final
 
-__all__ = ["Children"]
+__all__ = ["LOOK_INTERVAL", "Children"]
 
 #: Seconds between two looks where the system cannot tell when a child exits.
-_LOOK_INTERVAL: Final = 0.05
+LOOK_INTERVAL: Final = 0.05
+
+
+#: What an epoll instance raises, or None does, that another thread has just closed.
+_CLOSED: Final = (ValueError, AttributeError)
 
 
 class Children:
@@ -36,7 +41,7 @@ class Children:
             if self._epoll is None:
                 self._epoll = select.epoll()
             self._epoll.register(pidfd, select.EPOLLIN)
-        except OSError:
+        except (OSError, *_CLOSED):
             os.close(pidfd)
         else:
             self._pidfds[pid] = pidfd
@@ -47,16 +52,18 @@ class Children:
         pidfd = self._pidfds.pop(pid, None)
         if pidfd is not None:
             self._pids.pop(pidfd, None)
-            # Closing alone would not do: children forked since have the descriptor too.
-            self._epoll.unregister(pidfd)
+            with suppress(OSError, *_CLOSED):
+                # Closing alone would not do: children forked since have the descriptor too.
+                self._epoll.unregister(pidfd)
             os.close(pidfd)
 
     def maybe_exited(self, pids: Iterable[int]) -> list[int]:
         """Return those of *pids* that have exited, and those that are not watched."""
         found = [pid for pid in pids if pid not in self._pidfds]
         if self._epoll is not None:
-            exited = (self._pids.get(pidfd) for pidfd, _ in self._epoll.poll(0))
-            found += [pid for pid in exited if pid is not None]
+            with suppress(*_CLOSED):
+                exited = [self._pids.get(pidfd) for pidfd, _ in self._epoll.poll(0)]
+                found += [pid for pid in exited if pid is not None]
         return found
 
     def all_watched(self, pids: Iterable[int]) -> bool:
@@ -68,7 +75,7 @@ class Children:
         if self._epoll is not None and self.all_watched(pids):
             self._epoll.poll(timeout)
         else:
-            time.sleep(_LOOK_INTERVAL if timeout is None else min(timeout, _LOOK_INTERVAL))
+            time.sleep(LOOK_INTERVAL if timeout is None else min(timeout, LOOK_INTERVAL))
 
     def descriptors(self) -> tuple[int, ...]:
         """Return what becomes readable when a watched child exits."""
@@ -87,6 +94,8 @@ class Children:
         if self._epoll is not None:
             self._epoll.close()
             self._epoll = None
-        while self._pidfds:
-            os.close(self._pidfds.popitem()[1])
+        for pid in list(self._pidfds):
+            pidfd = self._pidfds.pop(pid, None)
+            if pidfd is not None:
+                os.close(pidfd)
         self._pids.clear()

@@ -15,7 +15,7 @@ from sansio_server.ledger import Place
 from sansio_server.request import Step
 
 from .base import BaseServer
-from .children import Children
+from .children import LOOK_INTERVAL, Children
 
 __all__ = ["ForkingMixIn"]
 
@@ -45,7 +45,7 @@ class ForkingMixIn(_Server):
         place = self._place_of(request, client_address)
         pid = os.fork()
         if pid == 0:
-            self._serve_in_child(request, client_address)
+            self._serve_in_child(request, client_address, place)
         if self.active_children is None:
             self.active_children = set()
         self.active_children.add(pid)
@@ -54,23 +54,28 @@ class ForkingMixIn(_Server):
         place.worker = pid
         self.close_request(request)
 
-    def _serve_in_child(self, request: Any, client_address: Any) -> None:
+    def _serve_in_child(self, request: Any, client_address: Any, place: Place) -> None:
         """Serve a request and exit: with status 0 if no hook raised, 1 otherwise."""
         status = 1
         try:
-            self._forget_parent()
+            self._forget_parent(place)
             errors = self.counters.errors
             self.continue_request(Step.FINISH, request, client_address)
             status = 0 if self.counters.errors == errors else 1
         finally:
             os._exit(status)
 
-    def _forget_parent(self) -> None:
+    def _forget_parent(self, place: Place) -> None:
+        """Keep of the server what is the child's: the request of *place*, and no other."""
         self._control.after_fork()
         self.ledger.replace_lock(self._new_lock())
+        for other in self.ledger:
+            if other is not place:
+                self.ledger.give_back(other)
         self._children.close()
         self.active_children = None
         self._progress = threading.Condition()
+        self._drains = []
         own = getattr(self, "socket", None)
         if own is not None and own.type == socket.SOCK_STREAM:
             own.close()  # or the address stays in use while the child lives
@@ -120,8 +125,7 @@ class ForkingMixIn(_Server):
         """Close the server; wait for its children as :attr:`block_on_close` says."""
         super().server_close()
         self.collect_children(blocking=self.block_on_close and self.drain_timeout is None)
-        if not self.active_children:
-            self._children.close()
+        self._children.close()
 
     _restful: ClassVar[Any] = (*BaseServer._restful, service_actions)
 
@@ -142,19 +146,19 @@ class ForkingMixIn(_Server):
         self.collect_children()
 
     def _where(self, place: Place) -> str:
-        if place.key == ("child", place.worker):
+        if _has_child(place):
             return f"child process {place.worker}"
         return super()._where(place)
 
     def _cut(self, place: Place, why: str) -> None:
         super()._cut(place, why)
-        if place.key == ("child", place.worker):
+        if _has_child(place):
             # A deadline leaves no time for manners; a drain asks first.
             self._kill(place, signal.SIGTERM if why == "drain" else signal.SIGKILL)
 
     def _abandon(self, place: Place) -> None:
         super()._abandon(place)
-        if place.key == ("child", place.worker):
+        if _has_child(place):
             pid = place.worker
             self._kill(place, signal.SIGKILL)
             self._reap(pid, 0)
@@ -164,6 +168,15 @@ class ForkingMixIn(_Server):
             os.kill(place.worker, number)
 
     def _wait_for_end(self, places: list[Place], until: float) -> None:
-        timeout = None if until == math.inf else max(0.0, until - self.now())
-        self._children.wait(self.active_children or (), timeout)
+        if all(_has_child(place) for place in filter(self._goes_on, places)):
+            timeout = None if until == math.inf else max(0.0, until - self.now())
+            self._children.wait(self.active_children or (), timeout)
+        else:
+            # Some are served in this process, by an override: look after both kinds in turn.
+            super()._wait_for_end(places, min(until, self.now() + LOOK_INTERVAL))
         self.collect_children()
+
+
+def _has_child(place: Place) -> bool:
+    """Say whether it is a child process that serves *place*."""
+    return place.key == ("child", place.worker)
