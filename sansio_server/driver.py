@@ -143,6 +143,7 @@ async def drive(
                 result = await result
             if waiting.get() is not None:
                 await settle_deferred()
+            outcome = _REFUSED if step is _VERIFY and not result else _OK
         except BaseException as error:
             drop_deferred()
             step = _after_error(server, step, place, error)
@@ -153,9 +154,7 @@ async def drive(
                 return
             place.passed_back = True
             raise
-        outcome = _OK
-        if step is _VERIFY and not result:
-            outcome = _REFUSED
+        if outcome is _REFUSED:
             server.ledger.count("refused")
         if server.trace is not None:
             server.emit(TraceKind.LEAVE, place.number, name, outcome)
