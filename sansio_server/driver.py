@@ -28,10 +28,10 @@ __all__ = [
 _T = TypeVar("_T")
 
 _OK, _REFUSED, _FAILED, _ESCAPED, _OVER = Outcome
-_VERIFY, _GIVEN, _RAISED, _CLOSED = Step.VERIFY, Step.GIVEN, Step.RAISED, Step.CLOSED
+_VERIFY, _HERE, _GIVEN, _RAISED = Step.VERIFY, Step.HERE, Step.GIVEN, Step.RAISED
 
-#: The table as the driver reads it: by step, the hook, whether it takes the client's address, whether
-#: it does the work of the request, and the row.
+#: The table as the driver reads it: by step, the hook, whether it takes the client's address,
+#: whether it does the work of the request, and the row.
 _PLAN = tuple(
     (*HOOKS[step], HOOKS[step][0] == "finish_request", dict(REQUEST_STEPS[step]))
     for step in Step
@@ -103,6 +103,7 @@ def continue_request(
     """
     place = place_of(server, request, client_address)
     place.request = request
+    place.in_place = entry is _HERE
     if place.worker is None:
         place.worker = worker
     return drive(server, entry, request, client_address, place)
@@ -120,7 +121,7 @@ def place_of(server: DrivenServer, request: Any, client_address: Any) -> Place:
     return place
 
 
-async def drive(
+async def drive(  # noqa: C901, PLR0912 - a part of its own would cost a call in each step
     server: DrivenServer, step: Step, request: Any, client_address: Any, place: Place
 ) -> None:
     """Run hooks from *step* on, in the order of the table, until no row leads on.
@@ -152,7 +153,7 @@ async def drive(
             await drive(server, step, request, client_address, place)
             if step in REPORTING_STEPS:
                 return
-            place.passed_back = True
+            place.passed_back = place.in_place
             raise
         if outcome is _REFUSED:
             server.ledger.count("refused")
@@ -160,7 +161,7 @@ async def drive(
             server.emit(TraceKind.LEAVE, place.number, name, outcome)
         step = row[outcome]
     if step is _GIVEN:
-        place.given = True
+        current.set(None)
     elif place.open:
         server.release(place)
 
@@ -205,7 +206,7 @@ def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
                 )
             )
         except StopIteration as end:
-            result = end.value
-            return result
+            late_result: _T = end.value
+            return late_result
     coroutine.close()
     raise SuspendedError(f"a hook went on suspending after {_PATIENCE} errors; it was closed")

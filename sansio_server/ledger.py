@@ -56,9 +56,10 @@ class Place:
     :ivar request: the request while a hook has it in hand, so that it can be cut.
     :ivar worker: who has it in hand, as the backend knows them: a thread, a task, a child's pid.
     :ivar open: whether the request is not yet closed.
-    :ivar given: whether ``process_request`` has taken it over.
+    :ivar in_place: whether it is served inside ``process_request``.
     :ivar cut: whether somebody gave it up.
-    :ivar passed_back: whether an exception went on to the caller after the request was closed.
+    :ivar passed_back: whether an exception went on to ``process_request`` after the request was
+        closed in place.
     """
 
     key: Hashable
@@ -69,12 +70,13 @@ class Place:
     request: Any = None
     worker: Any = None
     open: bool = True
-    given: bool = False
+    in_place: bool = False
     cut: bool = False
     passed_back: bool = False
 
 
-#: The place of the request that was started last in this context.
+#: The place of the request that hooks in this context have in hand. A backend that serves requests
+#: in threads of their own sets it there.
 current: Final[ContextVar[Place | None]] = ContextVar("current", default=None)
 
 
@@ -162,7 +164,7 @@ class Ledger:
         place = self.find_exactly(key)
         if place is None:
             handed = current.get()
-            if handed is not None and not handed.given and self._places.get(handed.key) is handed:
+            if handed is not None and self._places.get(handed.key) is handed:
                 with self._lock:
                     self._aliases[key] = handed
                 return handed
