@@ -33,13 +33,19 @@ def is_asynchronous(handler: Callable[..., Any]) -> bool:
 
     Partials are unwrapped; callables that show nothing count as blocking.
     """
-    while isinstance(handler, functools.partial):
-        handler = handler.func
+    handler = unwrapped(handler)
     if isinstance(handler, type):
         return bool(getattr(handler, "_runs_async", False))
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
         getattr(handler, "__call__", None)  # noqa: B004 - the method is wanted, not the test
     )
+
+
+def unwrapped(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what *handler* calls in the end, if it is a partial."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return handler
 
 
 class BaseRequestHandler:

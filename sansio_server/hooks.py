@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from .deferred import Deferred, is_awaitable
-from .handlers import is_asynchronous
+from .handlers import is_asynchronous, unwrapped
 from .ledger import Counters, Ledger, Place
 from .lifecycle import Event, Lifecycle, State
 from .limits import Limits, WhenFull
@@ -68,7 +68,7 @@ class ServerHooks:
         self.RequestHandlerClass = RequestHandlerClass
         self.lifecycle = Lifecycle()
         self._known_callable: Any = None  # the handler, and what was once found out about it
-        self._is_coroutine = False
+        self._adapts = False
         #: The places of the requests that are open.
         self.ledger = Ledger(self._new_lock())
         _ = self.limits
@@ -143,10 +143,14 @@ class ServerHooks:
             handler(request, client_address, self)
             return None
         if handler is not self._known_callable:
-            self._known_callable, self._is_coroutine = handler, is_asynchronous(handler)
-        if self._is_coroutine:
+            # A handler class adapts the request by itself, and so does a partial of one.
+            self._adapts = not isinstance(unwrapped(handler), type) and is_asynchronous(handler)
+            self._known_callable = handler  # last: other threads go by it
+        if self._adapts:
             request = self.async_request(request)
         result = handler(request, client_address, self)
+        if isinstance(result, Deferred):
+            return result
         return Deferred(result) if is_awaitable(result) else None
 
     def shed_request(self, request: Any, client_address: Any) -> Any:
