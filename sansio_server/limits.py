@@ -33,12 +33,13 @@ BACKOFF_LARGEST: Final = 1.0
 
 
 def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-    if value is None:
-        return
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{attribute.name} must be a number of seconds or None, not {value!r}")
-    if math.isnan(value) or value < 0:
-        raise ValueError(f"{attribute.name} must be 0 seconds or more, or None, not {value!r}")
+        raise TypeError(f"{attribute.name} must be a number of seconds, not {value!r}")
+    if not value >= 0:  # so that NaN is refused too
+        raise ValueError(f"{attribute.name} must be 0 seconds or more, not {value!r}")
+
+
+_seconds_or_never = attrs.validators.optional(_seconds)
 
 
 def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -71,8 +72,8 @@ class Limits:
 
     max_connections: int | None = attrs.field(default=None, validator=_count)
     when_full: WhenFull = attrs.field(default="wait", validator=_when_full)
-    request_timeout: float | None = attrs.field(default=None, validator=_seconds)
-    drain_timeout: float | None = attrs.field(default=None, validator=_seconds)
+    request_timeout: float | None = attrs.field(default=None, validator=_seconds_or_never)
+    drain_timeout: float | None = attrs.field(default=None, validator=_seconds_or_never)
     cut_timeout: float = attrs.field(default=5.0, validator=_seconds)
 
 
