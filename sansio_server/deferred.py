@@ -14,7 +14,8 @@ from typing import Any, Final
 __all__ = ["Deferred", "drop_deferred", "is_awaitable", "settle_deferred", "waiting"]
 
 #: What was deferred in this context and not yet settled; None for nothing.
-waiting: Final[ContextVar[list[Deferred] | None]] = ContextVar("waiting", default=None)
+#: A tuple, since contexts are copied: what a task defers is not for the one that started it.
+waiting: Final[ContextVar[tuple[Deferred, ...] | None]] = ContextVar("waiting", default=None)
 
 
 class Deferred(Awaitable[Any]):
@@ -28,11 +29,7 @@ class Deferred(Awaitable[Any]):
     def __init__(self, awaitable: Awaitable[Any]) -> None:
         self._awaitable = awaitable
         self._taken = False
-        noted = waiting.get()
-        if noted is None:
-            waiting.set([self])
-        else:
-            noted.append(self)
+        waiting.set((*(waiting.get() or ()), self))
 
     def __await__(self) -> Generator[Any, Any, Any]:
         self._taken = True
@@ -57,8 +54,7 @@ async def settle_deferred() -> None:
     while noted := waiting.get():
         waiting.set(None)
         try:
-            while noted:
-                deferred = noted.pop(0)
+            for deferred in noted:
                 if not deferred.taken:
                     await deferred
         except BaseException:
