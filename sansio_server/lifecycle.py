@@ -164,7 +164,8 @@ SERVER_STATES: Final[Mapping[State, Mapping[Event, State]]] = MappingProxyType(
         _S.SUSPENDED: {_E.SUSPEND: _S.SUSPENDED, _E.RESUME: _S.OPEN},
         _S.NOT_DRAINING: {_E.DRAIN: _S.GRACE},
         _S.GRACE: {_E.DRAIN: _S.GRACE, _E.EMPTY: _S.DRAINED, _E.DEADLINE: _S.CUTTING},
-        _S.CUTTING: {_E.DRAIN: _S.CUTTING, _E.EMPTY: _S.DRAINED, _E.DEADLINE: _S.ABANDONED},
+        # A drain that an exception ended left its state behind; the next begins with its own grace.
+        _S.CUTTING: {_E.DRAIN: _S.GRACE, _E.EMPTY: _S.DRAINED, _E.DEADLINE: _S.ABANDONED},
         _S.DRAINED: {_E.DRAIN: _S.GRACE},
         _S.ABANDONED: {_E.DRAIN: _S.GRACE},
     }
