@@ -16,7 +16,7 @@ from typing import Any, Final
 from .deferred import Deferred, is_awaitable
 from .handlers import is_asynchronous, unwrapped
 from .ledger import Counters, Ledger, Place
-from .lifecycle import Event, Lifecycle, State
+from .lifecycle import Event, Lifecycle
 from .limits import Limits, WhenFull
 from .request import Step
 from .trace import Trace, TraceEvent, TraceKind
@@ -92,10 +92,6 @@ class ServerHooks:
             drain_timeout=self.drain_timeout,
             cut_timeout=self.cut_timeout,
         )
-
-    def suspended(self) -> bool:
-        """Say whether ``suspend()`` was called, and ``resume()`` not since."""
-        return self.lifecycle.accepting is State.SUSPENDED
 
     # What a backend brings.
 

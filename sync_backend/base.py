@@ -5,32 +5,33 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from sansio_server.accept_errors import FATAL_ERRNOS, AcceptError, classify_accept_error
 from sansio_server.deferred import is_awaitable
 from sansio_server.driver import continue_request, place_of, run_blocking, start_request
-from sansio_server.hooks import LOGGER, ServerHooks
+from sansio_server.hooks import ServerHooks
 from sansio_server.ledger import Place
-from sansio_server.lifecycle import Event, State
-from sansio_server.limits import AcceptBackoff, Admission, admission
+from sansio_server.lifecycle import Event
+from sansio_server.limits import Admission
 from sansio_server.request import Step
 from sansio_server.trace import TraceKind
 
 from .control import Control, Loop
 from .draining import Draining
-from .poller import Poller
+from .poller import LONGEST_SLEEP, Poller
 from .runtime import BlockingRuntime
 
 __all__ = ["BaseServer"]
 
 _Self = TypeVar("_Self", bound="BaseServer")
 
-#: How often, in seconds, a full server looks for requests that an override closed by itself.
-_SWEEP_INTERVAL = 1.0
+_WAIT = Admission.WAIT
+
+#: Seconds between two looks around where a signal cannot end the sleep by itself.
+_SIGNAL_INTERVAL = 0.5
 
 
 class BaseServer(Draining):
@@ -48,10 +49,7 @@ class BaseServer(Draining):
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         super().__init__(server_address, RequestHandlerClass)
         self._control = Control(self.lifecycle, self._trace_state)
-        self._backoff = AcceptBackoff()
         self._want_room: set[int] = set()  # idents of threads whose loops wait for it
-        self._next_sweep = -math.inf
-        self._sweeps = False
 
     # What subclasses bring. Not defined here, as it is not in the standard library, so that a
     # mix-in behind this class may bring it.
@@ -86,15 +84,16 @@ class BaseServer(Draining):
     def _serve(self, loop: Loop, poll_interval: float | None) -> None:
         tries_first = self._prepare_listener()
         may_be_there = tries_first
-        with closing(Poller(self, loop.wakeup, self._descriptors())) as poller:
+        with self._poller(loop) as poller:
             while self._is_running():
-                if not may_be_there or self._admission() is Admission.WAIT:
+                if not may_be_there or self.admission() is _WAIT:
                     may_be_there = self._sleep(poller, self._next_turn(poll_interval))
                     if not self._is_running():
                         break
-                if may_be_there and self._admission() is not Admission.WAIT:
+                if may_be_there and self.admission() is not _WAIT:
                     may_be_there = bool(self._handle_request_noblock()) and tries_first
-                self._turn()
+                self.attend()
+                self._run_hook(self.service_actions)
 
     def handle_request(self) -> Any:
         """Serve one request, or call ``handle_timeout()`` when none comes in time.
@@ -111,11 +110,11 @@ class BaseServer(Draining):
                 return None
             deadline = self.now() + self._request_wait()
             self._prepare_listener()
-            with closing(Poller(self, loop.wakeup, self._descriptors())) as poller:
+            with self._poller(loop) as poller:
                 while self._is_running():
                     may_be_there = self._sleep(poller, deadline)
-                    self._attend()
-                    if may_be_there and self._admission() is not Admission.WAIT:
+                    self.attend()
+                    if may_be_there and self.admission() is not _WAIT:
                         if self._control.end(loop, Event.REQUEST):
                             self._handle_request_noblock()
                             return None
@@ -133,21 +132,12 @@ class BaseServer(Draining):
         try:
             pair = self._run_hook(self.get_request)
         except OSError as error:
-            self._accept_failed(error)
+            self.accept_failed(error)
             return False
-        if self._backoff.episode:
-            self._backoff = AcceptBackoff()
-            LOGGER.warning("%s accepts again", self._name())
         request, client_address = pair
         if self.trace is not None:
             request = self._observed(request)
-        full = self._admission() is Admission.SHED
-        if full:
-            self.ledger.count("shed")
-            self.emit(TraceKind.OVERLOAD, 0, "shed", client_address)
-        run_blocking(
-            start_request(self, request, client_address, Step.SHED if full else Step.VERIFY)
-        )
+        run_blocking(start_request(self, request, client_address, self.came_in()))
         return True
 
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
@@ -174,29 +164,22 @@ class BaseServer(Draining):
         """Return descriptors that are to end the loop's sleep, beside the listener's."""
         return ()
 
-    def _capacity(self) -> int | None:
-        """Return the most requests open at once; None for no limit."""
-        return self.max_connections
-
-    def _admission(self) -> Admission:
-        if self.suspended() or (self._backoff.episode and self.now() < self._backoff.until):
-            return Admission.WAIT
-        return admission(len(self.ledger), self._capacity(), self.when_full)
+    @contextmanager
+    def _poller(self, loop: Loop) -> Iterator[Poller]:
+        with loop.wakeup.told_of_signals() as told:
+            longest = LONGEST_SLEEP if told else _SIGNAL_INTERVAL
+            with closing(Poller(self, loop.wakeup, self._descriptors(), longest)) as poller:
+                yield poller
 
     def _sleep(self, poller: Poller, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""
         me = threading.get_ident()
         self._want_room.add(me)  # before looking for room, or its coming might be missed
         try:
-            listen = self._admission() is not Admission.WAIT
-            until = min(until, self.ledger.next_deadline())
-            if listen:
+            plan = self.plan(until)
+            if plan.listen:
                 self._want_room.discard(me)
-            else:
-                until = min(until, self._sweep())
-                if self._backoff.episode:
-                    until = min(until, self._backoff.until)
-            return poller.wait(listen, until - self.now())
+            return poller.wait(plan.listen, plan.until - self.now())
         except ValueError:
             if self._is_running():
                 raise
@@ -217,52 +200,8 @@ class BaseServer(Draining):
         """Say whether there is something to wait for that no descriptor tells of."""
         return False
 
-    def _turn(self) -> None:
-        self._attend()
-        self._run_hook(self.service_actions)
-
-    def _attend(self) -> None:
-        if self.ledger.next_deadline() != math.inf:
-            for place in self.ledger.overdue(self.now()):
-                self._cut(place, "request_timeout")
-
-    def _sweep(self) -> float:
-        """Give back, now and then, the places of requests that an override closed without a hook.
-
-        Returns when to do this again; ``math.inf`` while there are none that it could be.
-        """
-        now = self.now()
-        if now >= self._next_sweep:
-            kept = self.ledger.kept()
-            for place in filter(self._is_gone, kept):
-                self.release(place)
-            self._next_sweep = now + _SWEEP_INTERVAL
-            self._sweeps = bool(kept)
-        return self._next_sweep if self._sweeps else math.inf
-
-    def _is_gone(self, place: Place) -> bool:
-        """Say whether the request of *place* is known to be closed."""
-        return False
-
     def _close_listener(self) -> None:
         """Let nobody else in."""
-
-    # When things go wrong.
-
-    def _accept_failed(self, error: OSError) -> None:
-        dead = error.errno in FATAL_ERRNOS and self._listener_is_dead()
-        kind = classify_accept_error(error, listener_dead=dead)
-        if kind is AcceptError.FATAL and self.lifecycle.listener is not State.CLOSED:
-            raise error
-        if kind is AcceptError.CAPACITY:
-            self.ledger.count("capacity_errors")
-            if not self._backoff.episode:
-                LOGGER.warning("%s cannot accept, and waits until it can: %s", self._name(), error)
-            self._backoff = self._backoff.failed(self.now())
-            self.emit(TraceKind.OVERLOAD, 0, "capacity", error)
-        elif kind is AcceptError.CONNECTION:
-            self.ledger.count("connection_errors")
-            self.emit(TraceKind.OVERLOAD, 0, "connection-error", error)
 
     def _listener_is_dead(self) -> bool:
         return self.fileno() < 0
@@ -277,14 +216,6 @@ class BaseServer(Draining):
         once.
         """
         self._control.stop()
-
-    def suspend(self) -> None:
-        """Leave new clients in the listener's queue until :meth:`resume`."""
-        self._control.post(Event.SUSPEND)
-
-    def resume(self) -> None:
-        """Accept clients again."""
-        self._control.post(Event.RESUME)
 
     def server_close(self) -> None:
         """Close the server. A loop that still runs ends.

@@ -12,17 +12,17 @@ from typing import Any
 import attrs
 
 from sansio_server.drain import Drain, DrainReport
-from sansio_server.hooks import LOGGER, ServerHooks
+from sansio_server.hooks import LOGGER
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import Lifecycle
-from sansio_server.trace import TraceKind
+from sansio_server.serving import Serving
 
 from .workers import Job
 
 __all__ = ["Draining"]
 
 
-class Draining(ServerHooks):
+class Draining(Serving):
     """The part of a blocking server that ends its requests."""
 
     #: How the last drain went; None before the first.
@@ -102,24 +102,8 @@ class Draining(ServerHooks):
             with self._progress:
                 self._progress.notify_all()
 
-    def _cut(self, place: Place, why: str) -> None:
-        """Make the end of a request near, from outside."""
-        request = place.request
-        place.cut = True
-        self.ledger.count("cut")
-        self.emit(TraceKind.CUT, place.number, "cut", why)
-        if request is not None:
-            self._interrupt(request)
-
-    def _interrupt(self, request: Any) -> None:
-        """Wake whoever waits for *request*."""
-
     def _abandon(self, place: Place) -> None:
         """Give up a request that goes on even though it was cut."""
-
-    def _name(self) -> str:
-        """Say which server this is, to people who read its log."""
-        return f"{type(self).__name__} on {self.server_address!r}"
 
 
 def _thread_of(place: Place) -> int | None:

@@ -68,6 +68,7 @@ class ForkingMixIn(_Server):
     def _forget_parent(self, place: Place) -> None:
         """Keep of the server what is the child's: the request of *place*, and no other."""
         self._control.after_fork()
+        signal.set_wakeup_fd(-1)  # the thread that forked is the child's main thread
         self.ledger.replace_lock(self._new_lock())
         for other in self.ledger:
             if other is not place:
@@ -141,8 +142,9 @@ class ForkingMixIn(_Server):
     def _polls(self) -> bool:
         return not self._children.all_watched(self.active_children or ())
 
-    def _attend(self) -> None:
-        super()._attend()
+    def attend(self) -> None:
+        """Cut the requests that are overdue, and reap children that have exited."""
+        super().attend()
         self.collect_children()
 
     def _where(self, place: Place) -> str:

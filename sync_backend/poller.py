@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from .wakeup import Wakeup
 
-__all__ = ["HasFileno", "Poller"]
+__all__ = ["LONGEST_SLEEP", "HasFileno", "Poller"]
 
 # poll() needs no descriptor of its own, which matters when there is none left.
 _SELECTOR: Final[type[selectors.BaseSelector]] = getattr(
@@ -17,7 +17,7 @@ _SELECTOR: Final[type[selectors.BaseSelector]] = getattr(
 )
 
 #: poll(2) takes milliseconds in a C int; one sleep is at most this many seconds.
-_LONGEST: Final = 86400.0
+LONGEST_SLEEP: Final = 86400.0
 
 
 class HasFileno(Protocol):
@@ -33,12 +33,19 @@ class Poller:
     :param listener: what becomes readable when a client comes.
     :param wakeup: what becomes readable when the loop is to look around.
     :param others: descriptors that end the sleep too.
+    :param longest: the most seconds of one sleep.
     """
 
-    def __init__(self, listener: HasFileno, wakeup: Wakeup, others: Iterable[int]) -> None:
+    def __init__(
+        self,
+        listener: HasFileno,
+        wakeup: Wakeup,
+        others: Iterable[int] = (),
+        longest: float = LONGEST_SLEEP,
+    ) -> None:
         self._listener = listener
         self._wakeup = wakeup
-        self._others = others
+        self._longest = longest
         self._selector = _SELECTOR()
         self._selector.register(wakeup, selectors.EVENT_READ)
         for descriptor in others:
@@ -52,7 +59,10 @@ class Poller:
         :raises ValueError: they are, and the listener is closed.
         """
         self._register(self._listener.fileno() if listen else None)
-        limit = None if timeout == math.inf else min(max(timeout, 0.0), _LONGEST)
+        if timeout == math.inf and self._longest == LONGEST_SLEEP:
+            limit = None
+        else:
+            limit = min(max(timeout, 0.0), self._longest)
         came = False
         for key, _ in self._selector.select(limit):
             if key.fd == self._registered:

@@ -115,14 +115,20 @@ class SocketHooks(ServerHooks):
 
     def shutdown_request(self, request: Any) -> Any:
         """Tell the client that no more will come, and close *request*."""
-        with suppress(OSError):  # the client has gone already
-            request.shutdown(socket.SHUT_WR)
-        return self.close_request(request)
+        try:
+            with suppress(OSError):  # the client has gone already
+                request.shutdown(socket.SHUT_WR)
+        finally:  # even if Ctrl-C comes in between
+            result = self.close_request(request)
+        return result
 
     def close_request(self, request: Any) -> Any:
         """Close *request*; its place becomes free."""
-        place = self.ledger.find_exactly(self.request_key(request))
-        request.close()
+        place = None
+        try:
+            place = self.ledger.find_exactly(self.request_key(request))
+        finally:
+            request.close()
         if place is not None:
             self.release(place)
 

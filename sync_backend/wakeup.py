@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 __all__ = ["Wakeup"]
 
 
 class Wakeup:
-    """A descriptor that becomes readable when somebody asks for it.
+    """A descriptor that becomes readable when somebody asks for it, or a signal comes.
 
     It counts for the process that made it; one inherited by a fork is silent, or a child would wake
     its parent and its siblings.
@@ -19,12 +22,9 @@ class Wakeup:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        if hasattr(os, "eventfd"):
-            self._reader = self._writer = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        else:
-            self._reader, self._writer = os.pipe()
-            os.set_blocking(self._reader, False)
-            os.set_blocking(self._writer, False)
+        self._reader, self._writer = os.pipe()  # no eventfd: signals write single bytes
+        os.set_blocking(self._reader, False)
+        os.set_blocking(self._writer, False)
 
     def fileno(self) -> int:
         """Return the descriptor to wait for; -1 when closed."""
@@ -39,20 +39,40 @@ class Wakeup:
         """Make the descriptor readable. Harmless when it is so already, and when it is closed."""
         if self.usable:
             with suppress(OSError):  # full: the loop will wake as it is; closed: nobody sleeps
-                os.write(self._writer, b"\1\0\0\0\0\0\0\0")
+                os.write(self._writer, b"\0")
 
     def clear(self) -> None:
         """Make the descriptor unreadable until it is woken again."""
         with suppress(BlockingIOError):
             os.read(self._reader, 512)
 
+    @contextmanager
+    def told_of_signals(self) -> Iterator[bool]:
+        """Let signals make the descriptor readable meanwhile; yield whether they do.
+
+        A signal that comes just before the sleep begins, or in another thread, does not end it;
+        Python's handlers, which run in the main thread alone, would wait for whatever does. So this
+        is needed there, and only there. Not done where somebody else is told of signals already.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield True
+            return
+        former = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        if former != -1:
+            signal.set_wakeup_fd(former)
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            signal.set_wakeup_fd(-1)
+
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Give the descriptors back."""
         reader, writer = self._reader, self._writer
         self._reader = self._writer = -1
         if reader >= 0:
             os.close(reader)
-        if writer not in (reader, -1):
             os.close(writer)
 
     __del__ = close

@@ -1,0 +1,173 @@
+"""What every serve loop decides between two requests, whatever it waits with.
+
+A backend's loop asks :meth:`Serving.plan` how to sleep, sleeps, and tells what became of it:
+:meth:`Serving.came_in` for a request, :meth:`Serving.accept_failed` for an error,
+:meth:`Serving.attend` in each turn.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import attrs
+
+from .accept_errors import FATAL_ERRNOS, AcceptError, classify_accept_error
+from .hooks import LOGGER, ServerHooks
+from .ledger import Place
+from .lifecycle import Event, State
+from .limits import AcceptBackoff, Admission, admission
+from .request import Step
+from .trace import TraceKind
+
+__all__ = ["SWEEP_INTERVAL", "Plan", "Serving"]
+
+#: How often, in seconds, a full server looks for requests that an override closed by itself.
+SWEEP_INTERVAL: Final = 1.0
+
+_ACCEPT, _WAIT, _SHED = Admission.ACCEPT, Admission.WAIT, Admission.SHED
+_SUSPENDED, _VERIFY, _TELL = State.SUSPENDED, Step.VERIFY, Step.SHED
+
+
+@attrs.frozen
+class Plan:
+    """How a loop is to sleep.
+
+    :ivar listen: whether a client who comes is to end the sleep.
+    :ivar until: when the sleep is to end by itself; ``math.inf`` for never.
+    """
+
+    listen: bool
+    until: float
+
+
+class Serving(ServerHooks):
+    """A server that takes requests in, within its limits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._backoff = AcceptBackoff()
+        self._next_sweep = -math.inf
+        self._sweeps = False
+
+    def suspended(self) -> bool:
+        """Say whether ``suspend()`` was called, and ``resume()`` not since."""
+        return self.lifecycle.accepting is _SUSPENDED
+
+    def suspend(self) -> None:
+        """Leave new clients in the listener's queue until :meth:`resume`."""
+        self._happened(Event.SUSPEND)
+
+    def resume(self) -> None:
+        """Accept clients again."""
+        self._happened(Event.RESUME)
+
+    # For the loop.
+
+    def admission(self) -> Admission:
+        """Say whether a request may come in now.
+
+        Call this before each attempt to accept.
+        """
+        if self.suspended() or (self._backoff.episode and self.now() < self._backoff.until):
+            return _WAIT
+        return admission(len(self.ledger), self._capacity(), self.when_full)
+
+    def plan(self, until: float) -> Plan:
+        """Say how to sleep.
+
+        Call this before each sleep, with the places that become free from now on to end it.
+
+        :param until: when the loop has something else to do.
+        """
+        listen = self.admission() is not _WAIT
+        until = min(until, self.ledger.next_deadline())
+        if not listen:
+            if self._backoff.episode:
+                until = min(until, self._backoff.until)
+            until = min(until, self._sweep())
+        return Plan(listen, until)
+
+    def came_in(self) -> Step:
+        """Say where a request enters its table.
+
+        Call this when ``get_request()`` has returned one.
+        """
+        if self._backoff.episode:
+            self._backoff = AcceptBackoff()
+            LOGGER.warning("%s accepts again", self._name())
+        if admission(len(self.ledger), self._capacity(), self.when_full) is _SHED:
+            self.ledger.count("shed")
+            self.emit(TraceKind.OVERLOAD, 0, "shed")
+            return _TELL
+        return _VERIFY
+
+    def accept_failed(self, error: OSError) -> None:
+        """Note that ``get_request()`` raised *error*.
+
+        :raises OSError: *error*, if it means that the listener is dead.
+        """
+        dead = error.errno in FATAL_ERRNOS and self._listener_is_dead()
+        kind = classify_accept_error(error, listener_dead=dead)
+        if kind is AcceptError.FATAL and self.lifecycle.listener is not State.CLOSED:
+            raise error
+        if kind is AcceptError.CAPACITY:
+            self.ledger.count("capacity_errors")
+            if not self._backoff.episode:
+                LOGGER.warning("%s cannot accept, and waits until it can: %s", self._name(), error)
+            self._backoff = self._backoff.failed(self.now())
+            self.emit(TraceKind.OVERLOAD, 0, "capacity", error)
+        elif kind is AcceptError.CONNECTION:
+            self.ledger.count("connection_errors")
+            self.emit(TraceKind.OVERLOAD, 0, "connection-error", error)
+
+    def attend(self) -> None:
+        """Cut the requests that are overdue.
+
+        Call this in each turn of the loop.
+        """
+        if self.ledger.next_deadline() != math.inf:
+            for place in self.ledger.overdue(self.now()):
+                self._cut(place, "request_timeout")
+
+    # What a backend may have to say.
+
+    def _capacity(self) -> int | None:
+        """Return the most requests open at once; None for no limit."""
+        return self.max_connections
+
+    def _listener_is_dead(self) -> bool:
+        """Say whether the listener is seen to be closed, or no longer listening."""
+        return False
+
+    def _is_gone(self, place: Place) -> bool:
+        """Say whether the request of *place* is known to be closed."""
+        return False
+
+    def _cut(self, place: Place, why: str) -> None:
+        """Make the end of a request near, from outside."""
+        place.cut = True
+        self.ledger.count("cut")
+        self.emit(TraceKind.CUT, place.number, "cut", why)
+        if place.request is not None:
+            self._interrupt(place.request)
+
+    def _interrupt(self, request: Any) -> None:
+        """Wake whoever waits for *request*."""
+
+    def _name(self) -> str:
+        return f"{type(self).__name__} on {self.server_address!r}"
+
+    def _sweep(self) -> float:
+        """Give back, now and then, the places of requests that an override closed without a hook.
+
+        Returns when to do this again; ``math.inf`` while there are none that it could be.
+        """
+        now = self.now()
+        if now >= self._next_sweep:
+            kept = self.ledger.kept()
+            for place in filter(self._is_gone, kept):
+                self.release(place)
+            self._next_sweep = now + SWEEP_INTERVAL
+            self._sweeps = bool(kept)
+        return self._next_sweep if self._sweeps else math.inf
