@@ -84,8 +84,8 @@ class ReadBuffer:
         r"""Take a line with its ``\n``, or None while there is none.
 
         At the end of the stream what is left is the last line. A line longer than *most* bytes is
-        returned in pieces of that length, as :meth:`io.IOBase.readline` does; if *most* is negative,
-        the limit of the buffer counts.
+        returned in pieces of that length, as :meth:`io.IOBase.readline` does; if *most* is
+        negative, the limit of the buffer counts.
 
         :raises LineTooLong: *most* is negative and the line longer than the limit.
         """

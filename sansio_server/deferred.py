@@ -1,8 +1,8 @@
 """Awaitables that are run even where nobody awaits them.
 
 A hook that is called through ``super()`` may have something asynchronous left to do. Overrides
-written for the standard library neither await nor return it, so it is noted when it is made, and the
-driver awaits, after the hook, what nobody has.
+written for the standard library neither await nor return it, so it is noted when it is made, and
+the driver awaits, after the hook, what nobody has.
 """
 
 from __future__ import annotations

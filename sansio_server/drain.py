@@ -1,7 +1,7 @@
 """Waiting for the requests under way: grace, then a cut, then the truth about who was left.
 
-:class:`Drain` holds the decisions. A backend asks it for the next :class:`DrainStep`, does what that
-says, waits, and asks again; at the end there is a :class:`DrainReport`.
+:class:`Drain` holds the decisions. A backend asks it for the next :class:`DrainStep`, does what
+that says, waits, and asks again; at the end there is a :class:`DrainReport`.
 """
 
 from __future__ import annotations
@@ -55,10 +55,8 @@ class DrainReport:
         return tuple(straggler for straggler in self.cut if not straggler.ended)
 
     def __str__(self) -> str:
-        lines = [
-            f"drained in {self.seconds:.3f} s: {len(self.finished)} finished, "
-            f"{len(self.cut)} cut, {len(self.left)} left behind"
-        ]
+        counts = f"{len(self.finished)} finished, {len(self.cut)} cut, {len(self.left)} left behind"
+        lines = [f"drained in {self.seconds:.3f} s: {counts}"]
         for straggler in self.cut:
             fate = "cut" if straggler.ended else "left behind"
             lines.append(f"{fate}: request {straggler.number} from {straggler.client_address!r}")

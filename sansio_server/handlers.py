@@ -11,6 +11,7 @@ import functools
 import inspect
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -51,8 +52,8 @@ def unwrapped(handler: Callable[..., Any]) -> Callable[..., Any]:
 class BaseRequestHandler:
     """The life of one request: ``setup()``, ``handle()``, ``finish()``.
 
-    ``finish()`` is called if and only if ``setup()`` succeeded, whatever ``handle()`` does. Any of the
-    three may be ``async def``; then the handler is asynchronous.
+    ``finish()`` is called if and only if ``setup()`` succeeded, whatever ``handle()`` does. Any of
+    the three may be ``async def``; then the handler is asynchronous.
 
     :param request: what ``get_request()`` returned: a socket, or for datagrams a pair of the data
         and the server's socket.
@@ -123,8 +124,9 @@ async def _settled(result: object) -> None:
 class StreamRequestHandler(BaseRequestHandler):
     """A handler for stream sockets, with :attr:`rfile` to read from and :attr:`wfile` to write to.
 
-    In a blocking handler the two are what ``makefile`` of the socket makes; in an asynchronous one an
-    :class:`~sansio_server.streams.AsyncReader` and an :class:`~sansio_server.streams.AsyncWriter`.
+    In a blocking handler the two are what ``makefile`` of the socket makes; in an asynchronous one
+    an :class:`~sansio_server.streams.AsyncReader` and an
+    :class:`~sansio_server.streams.AsyncWriter`.
     """
 
     #: The buffer of ``rfile`` in bytes; 0 for none, -1 for the default size.
@@ -165,23 +167,19 @@ class StreamRequestHandler(BaseRequestHandler):
         if self._runs_async:
             return Deferred(self._finish())
         if not self.wfile.closed:
-            try:
+            with suppress(OSError):  # the client is gone; nobody is left to be told
                 self.wfile.flush()
-            except OSError:
-                pass  # the client is gone; nobody is left to be told
         self.wfile.close()
         self.rfile.close()
         return None
 
     async def _finish(self) -> None:
-        try:
+        with suppress(OSError):  # as above
             await self.wfile.flush()
-        except OSError:
-            pass  # as above
 
 
 class DatagramRequestHandler(BaseRequestHandler):
-    """A handler for datagrams: :attr:`rfile` holds the packet, what is in :attr:`wfile` is the reply.
+    """A handler for datagrams: :attr:`rfile` holds the packet, :attr:`wfile` takes the reply.
 
     The reply is sent by ``finish()``, even an empty one; to a client without a name, as an unbound
     Unix datagram socket is, nothing is sent (CPython gh-152024).

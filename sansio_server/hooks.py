@@ -184,7 +184,7 @@ class ServerHooks:
             self.emit(TraceKind.CLOSE, place.number, "close", place.client_address)
 
     def emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
-        """Add an event to the trace, if there is one; a trace that raises is logged, not followed."""
+        """Add an event to the trace, if there is one; what a trace raises is logged, no more."""
         trace = self.trace
         if trace is not None:
             try:

@@ -46,7 +46,7 @@ class AsyncReader:
             self._buffer.feed_eof()
 
     async def read(self, size: int = -1) -> bytes:
-        """Read *size* bytes, or up to the end of the stream if that is sooner or *size* negative."""
+        """Read *size* bytes; up to the end of the stream if that is sooner or *size* negative."""
         while not self._buffer.eof and (size < 0 or len(self._buffer) < size):
             await self._more()
         return self._buffer.take(size)
