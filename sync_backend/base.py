@@ -19,10 +19,11 @@ from sansio_server.limits import Admission
 from sansio_server.request import Step
 from sansio_server.trace import TraceKind
 
-from .control import Control, Loop
+from .control import Control
 from .draining import Draining
 from .poller import LONGEST_SLEEP, Poller
 from .runtime import BlockingRuntime
+from .wakeup import Wakeup
 
 __all__ = ["BaseServer"]
 
@@ -77,14 +78,14 @@ class BaseServer(Draining):
         :raises OSError: the listener is dead.
         """
         _ = self.limits
-        with self._control.running(Event.SERVE) as loop:
+        with self._control.running(Event.SERVE) as (_, wakeup):
             if self._is_running():
-                self._serve(loop, poll_interval)
+                self._serve(wakeup, poll_interval)
 
-    def _serve(self, loop: Loop, poll_interval: float | None) -> None:
+    def _serve(self, wakeup: Wakeup, poll_interval: float | None) -> None:
         tries_first = self._prepare_listener()
         may_be_there = tries_first
-        with self._poller(loop) as poller:
+        with self._poller(wakeup) as poller:
             while self._is_running():
                 if not may_be_there or self.admission() is _WAIT:
                     may_be_there = self._sleep(poller, self._next_turn(poll_interval))
@@ -105,12 +106,12 @@ class BaseServer(Draining):
         :raises OSError: the listener is dead.
         """
         _ = self.limits
-        with self._control.running(Event.WAIT) as loop:
+        with self._control.running(Event.WAIT) as (loop, wakeup):
             if not self._is_running():
                 return None
             deadline = self.now() + self._request_wait()
             self._prepare_listener()
-            with self._poller(loop) as poller:
+            with self._poller(wakeup) as poller:
                 while self._is_running():
                     may_be_there = self._sleep(poller, deadline)
                     self.attend()
@@ -165,10 +166,10 @@ class BaseServer(Draining):
         return ()
 
     @contextmanager
-    def _poller(self, loop: Loop) -> Iterator[Poller]:
-        with loop.wakeup.told_of_signals() as told:
+    def _poller(self, wakeup: Wakeup) -> Iterator[Poller]:
+        with wakeup.told_of_signals() as told:
             longest = LONGEST_SLEEP if told else _SIGNAL_INTERVAL
-            with closing(Poller(self, loop.wakeup, self._descriptors(), longest)) as poller:
+            with closing(Poller(self, wakeup, self._descriptors(), longest)) as poller:
                 yield poller
 
     def _sleep(self, poller: Poller, until: float) -> bool:

@@ -14,13 +14,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, Protocol
 
 from sansio_server.lifecycle import Event, Lifecycle, State
 
 from .wakeup import Wakeup
 
-__all__ = ["Control", "Latch", "Loop"]
+__all__ = ["Control", "Latch", "Loop", "Waker"]
 
 
 class Latch:
@@ -53,6 +53,16 @@ class Latch:
             waiter.acquire()
 
 
+class Waker(Protocol):
+    """What ends the sleep of a loop."""
+
+    def wake(self) -> None:
+        """End it. For any thread and any signal handler."""
+
+    def close(self) -> None:
+        """Give back what this holds."""
+
+
 class Loop:
     """One running ``serve_forever()`` or ``handle_request()``.
 
@@ -61,7 +71,7 @@ class Loop:
     :ivar left: set when it has ended.
     """
 
-    def __init__(self, wakeup: Wakeup) -> None:
+    def __init__(self, wakeup: Waker) -> None:
         self.thread = threading.get_ident()
         self.wakeup = wakeup
         self.stopped = False
@@ -152,21 +162,31 @@ class Control:
                 loop.wakeup.wake()
 
     @contextmanager
-    def running(self, event: Event) -> Iterator[Loop]:
-        """Run a loop, which begins with *event*, in the calling thread.
+    def running(self, event: Event) -> Iterator[tuple[Loop, Wakeup]]:
+        """Run a loop, which begins with *event*, in the calling thread; lend it a wake-up.
 
         :raises OSError: there is no descriptor to wake the loop by.
         """
         self._look_for_fork()
-        loop = Loop(self._take_wakeup())
+        wakeup = self._take_wakeup()
+        try:
+            with self.running_with(event, wakeup) as loop:
+                yield loop, wakeup
+        finally:
+            self._spare.append(wakeup)
+            if self._lifecycle.listener is State.CLOSED:
+                self.close_spare()
+
+    @contextmanager
+    def running_with(self, event: Event, wakeup: Waker) -> Iterator[Loop]:
+        """Run a loop, which begins with *event* and is woken by *wakeup*, in the calling thread."""
+        self._look_for_fork()
+        loop = Loop(wakeup)
         self.post(event, loop)
         try:
             yield loop
         finally:
             self.end(loop, Event.LEAVE)
-            self._spare.append(loop.wakeup)
-            if self._lifecycle.listener is State.CLOSED:
-                self.close_spare()
 
     def end(self, loop: Loop, event: Event) -> bool:
         """End *loop* by *event*; return whether it has ended. Harmless when it has ended before.

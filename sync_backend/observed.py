@@ -10,7 +10,7 @@ from sansio_server.trace import TraceKind
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined, unused-ignore]
 
-    from .base import BaseServer
+    from sansio_server.hooks import ServerHooks
 
 __all__ = ["ObservedSocket", "observe"]
 
@@ -22,7 +22,7 @@ class ObservedSocket(socket.socket):
     :param sock: the socket to take over; it is detached.
     """
 
-    def __init__(self, server: BaseServer, sock: socket.socket) -> None:
+    def __init__(self, server: ServerHooks, sock: socket.socket) -> None:
         timeout = sock.gettimeout()
         super().__init__(sock.family, sock.type, sock.proto, sock.detach())
         self.settimeout(timeout)
@@ -61,7 +61,7 @@ class ObservedSocket(socket.socket):
 class _ObservedDatagrams:
     """The socket of a datagram server, as one request has it."""
 
-    def __init__(self, server: BaseServer, sock: socket.socket) -> None:
+    def __init__(self, server: ServerHooks, sock: socket.socket) -> None:
         self._server = server
         self._sock = sock
 
@@ -75,7 +75,7 @@ class _ObservedDatagrams:
         return count
 
 
-def observe(server: BaseServer, request: Any) -> Any:
+def observe(server: ServerHooks, request: Any) -> Any:
     """Return *request* so that *server*'s trace is told of its bytes.
 
     What an override made of a request (a TLS socket, say) is returned as it is.
