@@ -177,7 +177,6 @@ _REGION_EVENTS: Final = {
 }
 _LOOP_ENTRIES: Final = frozenset({Event.SERVE, Event.WAIT})
 _RUNNING: Final = frozenset({State.SERVING, State.WAITING})
-_DRAINING: Final = frozenset({State.GRACE, State.CUTTING})
 _LOOP_EXITS: Final = frozenset({Event.REQUEST, Event.TIMEOUT, Event.LEAVE})
 
 
@@ -233,11 +232,6 @@ class Lifecycle:
     def running(self) -> bool:
         """Whether a loop may go on: look at this before each accept and each wait."""
         return self.loop in _RUNNING
-
-    @property
-    def draining(self) -> bool:
-        """Whether somebody waits for the requests under way."""
-        return self.drain in _DRAINING
 
     @property
     def may_accept(self) -> bool:
