@@ -1,0 +1,49 @@
+"""Waking a trio loop from tasks, threads and signal handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import trio
+
+__all__ = ["Alarm"]
+
+
+class Alarm:
+    """Ends the sleep of one task. To be made in the trio run that the task is in."""
+
+    def __init__(self) -> None:
+        self._token = trio.lowlevel.current_trio_token()
+        self._rung = False
+        self._sleep: trio.CancelScope | None = None
+
+    def wake(self) -> None:
+        """End the sleep, from anywhere: it may be another thread, or a signal handler."""
+        with suppress(trio.RunFinishedError):  # nobody sleeps any more
+            self._token.run_sync_soon(self.ring, idempotent=True)
+
+    def ring(self) -> None:
+        """End the sleep, or the next one at once. To be called in the thread of the trio run."""
+        self._rung = True
+        if self._sleep is not None:
+            self._sleep.cancel()
+
+    async def sleep(self, until: float, wait: Callable[[], Awaitable[object]]) -> bool:
+        """Wait for *wait*, the alarm, or the time *until*; return whether *wait* came first."""
+        if self._rung:
+            self._rung = False
+            await trio.lowlevel.checkpoint()
+            return False
+        with trio.CancelScope(deadline=until) as scope:
+            self._sleep = scope
+            try:
+                await wait()
+                return True
+            finally:
+                self._sleep = None
+                self._rung = False
+        return False
+
+    def close(self) -> None:
+        """Nothing is held."""

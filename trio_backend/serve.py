@@ -1,0 +1,231 @@
+"""The short forms: a server as one task of an application."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from os import PathLike, fspath
+from typing import Any
+
+import attrs
+import trio
+
+from sansio_server.drain import DrainReport
+from sansio_server.limits import Limits
+
+from .base import BaseServer
+from .carriers import BlockingHandlers
+from .listeners import ListenerServer
+from .sockets import TCPServer, UDPServer
+
+__all__ = ["DEFAULT_LIMITS", "Service", "serve_listeners", "serve_tcp", "serve_udp"]
+
+#: The limits of the short forms, where those of the classes are the standard library's: 1024 open
+#: requests, as in Ranch, and a drain of ten seconds.
+DEFAULT_LIMITS = Limits(max_connections=1024, drain_timeout=10.0)
+
+
+@attrs.frozen
+class Service:
+    """Servers that share their limits, their counters and their end.
+
+    :ivar servers: one for each address.
+    """
+
+    servers: tuple[BaseServer, ...]
+
+    @property
+    def addresses(self) -> tuple[Any, ...]:
+        """Where clients can connect."""
+        return tuple(server.server_address for server in self.servers)
+
+    @property
+    def server(self) -> BaseServer:
+        """The first server: its limits, counters and state are those of all."""
+        return self.servers[0]
+
+    def shutdown(self) -> None:
+        """Stop accepting, drain, and end; do not wait for it. For any task, thread or signal."""
+        self.server.shutdown()
+
+    def suspend(self) -> None:
+        """Leave new clients in the listeners' queues until :meth:`resume`."""
+        self.server.suspend()
+
+    def resume(self) -> None:
+        """Accept clients again."""
+        self.server.resume()
+
+    async def wait_drained(self) -> tuple[DrainReport, ...]:
+        """Wait until the drain that follows a stop is over; return a report for each server."""
+        return tuple([await server.wait_drained() for server in self.servers])
+
+
+async def serve_tcp(
+    handler: Callable[..., Any],
+    port: int,
+    *,
+    host: str | bytes | Sequence[str | bytes] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    blocking_handlers: BlockingHandlers = "threads",
+    server_class: type[TCPServer] = TCPServer,
+    task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve TCP until stopped; ``await nursery.start(serve_tcp, …)`` returns a :class:`Service`.
+
+    :param handler: a handler class or any callable, blocking or asynchronous.
+    :param port: 0 for any free one, the same on all addresses.
+    :param host: a name or address, or several; None for all addresses of the machine. A name is
+        looked up without blocking, and each of its addresses served by a listener of its own.
+    :param limits: those of all addresses together.
+    :param blocking_handlers: where blocking handlers run: "threads" or "greenlets".
+    :param server_class: a class of your own, with hooks.
+    :raises OSError: an address cannot be bound, or a name has none.
+    """
+    infos = await _addresses(host, port, socket.SOCK_STREAM)
+    await _serve_addresses(server_class, handler, infos, limits, blocking_handlers, task_status)
+
+
+async def serve_udp(
+    handler: Callable[..., Any],
+    port: int,
+    *,
+    host: str | bytes | Sequence[str | bytes] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    blocking_handlers: BlockingHandlers = "threads",
+    server_class: type[UDPServer] = UDPServer,
+    task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve datagrams until stopped; the arguments are those of :func:`serve_tcp`."""
+    infos = await _addresses(host, port, socket.SOCK_DGRAM)
+    await _serve_addresses(server_class, handler, infos, limits, blocking_handlers, task_status)
+
+
+async def serve_listeners(
+    handler: Callable[..., Any],
+    listeners: Iterable[trio.abc.Listener[Any]],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    blocking_handlers: BlockingHandlers = "threads",
+    server_class: type[ListenerServer] = ListenerServer,
+    task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve on listeners that the application made; they are closed at the end.
+
+    The other arguments are those of :func:`serve_tcp`.
+    """
+    servers = [server_class(listener, handler) for listener in listeners]
+    await _serve_all(servers, limits, blocking_handlers, task_status)
+
+
+if hasattr(socket, "AF_UNIX"):
+    from .sockets import UnixStreamServer
+
+    async def serve_unix(
+        handler: Callable[..., Any],
+        path: str | bytes | PathLike[str],
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        blocking_handlers: BlockingHandlers = "threads",
+        server_class: type[UnixStreamServer] = UnixStreamServer,
+        task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve a Unix stream socket until stopped, then remove its path.
+
+        :param path: where the socket is to be; or a name of Linux's that begins with NUL.
+
+        The other arguments are those of :func:`serve_tcp`.
+        """
+        name = fspath(path)
+        server = server_class(name, handler)
+        try:
+            await _serve_all([server], limits, blocking_handlers, task_status)
+        finally:
+            if name[:1] not in ("\0", b"\0"):
+                await _unlink(name)
+
+    async def _unlink(name: str | bytes) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.Path(name if isinstance(name, str) else name.decode()).unlink(
+                missing_ok=True
+            )
+
+    __all__ += ["serve_unix"]
+
+
+async def _addresses(
+    host: str | bytes | Sequence[str | bytes] | None, port: int, kind: socket.SocketKind
+) -> list[tuple[int, Any]]:
+    """Return the families and addresses to bind, each once, in the order of the resolver."""
+    hosts = [host] if host is None or isinstance(host, (str, bytes)) else list(host)
+    found: dict[tuple[int, Any], None] = {}
+    for each in hosts:
+        infos = await trio.socket.getaddrinfo(each, port, type=kind, flags=socket.AI_PASSIVE)
+        for family, _type, _protocol, _name, address in infos:
+            found[family, address] = None
+    return list(found)
+
+
+async def _serve_addresses(
+    server_class: type[TCPServer],
+    handler: Callable[..., Any],
+    infos: list[tuple[int, Any]],
+    limits: Limits,
+    blocking_handlers: BlockingHandlers,
+    task_status: trio.TaskStatus[Service],
+) -> None:
+    servers: list[TCPServer] = []
+    try:
+        for family, address in infos:
+            bound = address
+            if servers and address[1] == 0:
+                # Port 0 was a wish for any port, not for as many as there are addresses.
+                bound = (address[0], servers[0].server_address[1], *address[2:])
+            servers.append(_bound(server_class, handler, family, bound))
+    except BaseException:
+        for server in servers:
+            server.server_close()
+        raise
+    await _serve_all(servers, limits, blocking_handlers, task_status)
+
+
+def _bound(
+    server_class: type[TCPServer], handler: Callable[..., Any], family: int, address: Any
+) -> TCPServer:
+    class Bound(server_class):  # type: ignore[valid-type, misc]
+        address_family = family
+        allow_reuse_address = True
+
+        def server_bind(self) -> Any:
+            if self.address_family == socket.AF_INET6:
+                # A listener for each family: one for both shows IPv4 clients in disguise.
+                self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            return super().server_bind()
+
+    Bound.__name__, Bound.__qualname__ = server_class.__name__, server_class.__qualname__
+    server: TCPServer = Bound(address, handler)
+    return server
+
+
+async def _serve_all(
+    servers: Sequence[BaseServer],
+    limits: Limits,
+    blocking_handlers: BlockingHandlers,
+    task_status: trio.TaskStatus[Service],
+) -> None:
+    first = servers[0]
+    try:
+        for server in servers:
+            server.blocking_handlers = blocking_handlers
+            for field in attrs.fields(Limits):
+                setattr(server, field.name, getattr(limits, field.name))
+            if server is not first:
+                server.share(first)
+        async with trio.open_nursery() as nursery:
+            for server in servers:
+                await nursery.start(server.serve_forever)
+            task_status.started(Service(tuple(servers)))
+    finally:
+        for server in servers:
+            with trio.CancelScope(shield=True):
+                await server.__aexit__(None, None, None)

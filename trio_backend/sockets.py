@@ -1,0 +1,90 @@
+"""The servers that own a socket, for trio: TCP, UDP, and both kinds of Unix sockets."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import trio
+
+from sync_backend.observed import observe
+from sync_backend.socket_hooks import DatagramHooks, SocketHooks
+
+from .base import BaseServer
+from .bridged import BridgedRequest
+from .stream import TrioRequest
+
+__all__ = ["TCPServer", "UDPServer"]
+
+
+class TCPServer(SocketHooks, BaseServer):
+    """A server on a stream socket; see :class:`~sync_backend.socket_hooks.SocketHooks`."""
+
+    def _prepare_listener(self) -> None:
+        if self.socket.gettimeout() is None and self.fileno() >= 0:
+            self._make_nonblocking()
+
+    async def _wait_for_client(self) -> None:
+        await trio.lowlevel.wait_readable(self.socket)
+
+    def _close_listener(self) -> None:
+        if self.fileno() >= 0:
+            _tell_waiting(self.socket)
+            self.socket.close()
+
+    def close_request(self, request: Any) -> Any:
+        """Close *request*; its place becomes free."""
+        if isinstance(request, socket.socket) and request.fileno() >= 0:
+            _tell_waiting(request)
+        return super().close_request(request)
+
+    def async_request(self, request: Any) -> Any:
+        """Return *request* as an asynchronous handler sees it."""
+        return TrioRequest(request) if isinstance(request, socket.socket) else request
+
+    def thread_request(self, request: Any) -> Any:
+        """Return *request* as a blocking handler in a thread sees it: as it is, for it blocks."""
+        return request
+
+    def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
+        """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
+        return BridgedRequest(TrioRequest(request), request, wait_for)
+
+    def _observed(self, request: Any) -> Any:
+        return observe(self, request)
+
+
+class UDPServer(DatagramHooks, TCPServer):
+    """A server on a datagram socket; see :class:`~sync_backend.socket_hooks.DatagramHooks`."""
+
+    def async_request(self, request: Any) -> Any:
+        """Return *request* as an asynchronous handler sees it."""
+        data, sock = request
+        return data, TrioRequest(sock)
+
+    def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
+        """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
+        data, sock = request
+        return data, super().bridged_request(sock, wait_for)
+
+
+def _tell_waiting(sock: socket.socket) -> None:
+    """Tell the tasks that wait for *sock* that it is about to be closed, if there can be any."""
+    if trio.lowlevel.in_trio_run():
+        trio.lowlevel.notify_closing(sock)
+
+
+if hasattr(socket, "AF_UNIX"):
+
+    class UnixStreamServer(TCPServer):
+        """A server on a Unix stream socket; its address is a path, or a name begun with NUL."""
+
+        address_family: int = socket.AF_UNIX
+
+    class UnixDatagramServer(UDPServer):
+        """A server on a Unix datagram socket; its address as for :class:`UnixStreamServer`."""
+
+        address_family: int = socket.AF_UNIX
+
+    __all__ += ["UnixDatagramServer", "UnixStreamServer"]
