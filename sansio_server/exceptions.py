@@ -28,8 +28,11 @@ class LineTooLong(ValueError):
     """
 
     def __init__(self, limit: int) -> None:
-        super().__init__(f"no delimiter within {limit} bytes")
+        super().__init__(limit)
         self.limit = limit
+
+    def __str__(self) -> str:
+        return f"no delimiter within {self.limit} bytes"
 
 
 class IncompleteRead(EOFError):
@@ -40,7 +43,10 @@ class IncompleteRead(EOFError):
     """
 
     def __init__(self, partial: bytes, expected: int | None) -> None:
-        wanted = "a delimiter" if expected is None else f"{expected} bytes"
-        super().__init__(f"the stream ended after {len(partial)} bytes, before {wanted}")
+        super().__init__(partial, expected)
         self.partial = partial
         self.expected = expected
+
+    def __str__(self) -> str:
+        wanted = "a delimiter" if self.expected is None else f"{self.expected} bytes"
+        return f"the stream ended after {len(self.partial)} bytes, before {wanted}"
