@@ -1,0 +1,79 @@
+"""A server in memory: the core with nothing around it, and time that a test sets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any, TypeVar
+
+from sansio_server.driver import continue_request, run_blocking, start_request
+from sansio_server.handlers import BaseRequestHandler
+from sansio_server.request import Step
+from sansio_server.serving import Serving
+from sansio_server.trace import TraceEvent
+
+T = TypeVar("T")
+
+
+class Failure(Exception):
+    """What a hook raises that fails."""
+
+
+class Escape(BaseException):
+    """What a hook raises that `except Exception` must not see: an interrupt, a cancellation."""
+
+
+class Request:
+    """Something to serve; it counts how often it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class MemoryServer(Serving):
+    """Serves in place, and blocks, unless a test does it otherwise."""
+
+    def __init__(self, handler: Callable[..., Any] = BaseRequestHandler, **attributes: Any) -> None:
+        self.time = 0.0
+        self.__dict__.update(attributes)
+        super().__init__("memory", handler)
+
+    def now(self) -> float:
+        return self.time
+
+    def close_request(self, request: Any) -> Any:
+        request.close()
+        return super().close_request(request)
+
+    def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
+        run_blocking(continue_request(self, entry, request, client_address, "worker"))
+
+    def serve(self, request: Any, client_address: Any = "client", **kwargs: Any) -> None:
+        """Take a request in and serve it, as a blocking loop does."""
+        run_blocking(start_request(self, request, client_address, **kwargs))
+
+    def traced(self) -> list[TraceEvent]:
+        """Begin a trace."""
+        events: list[TraceEvent] = []
+        self.trace = events.append
+        return events
+
+
+class Pause(Awaitable[Any]):
+    """Suspends whoever awaits it, once; what it is resumed with is its result."""
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield self)
+
+
+def run_suspending(coroutine: Coroutine[Any, Any, T]) -> tuple[T, int]:
+    """Run a coroutine as an event loop does; return its result, and how often it suspended."""
+    pauses = 0
+    while True:
+        try:
+            coroutine.send(None)
+        except StopIteration as end:
+            return end.value, pauses
+        pauses += 1
