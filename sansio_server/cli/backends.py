@@ -1,0 +1,75 @@
+"""The ways of serving that the command line knows."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import attrs
+
+from sansio_server.limits import Limits
+
+from .addresses import Address
+from .console import REFUSED, CommandError
+from .targets import Handler
+
+__all__ = ["BACKENDS", "Backend", "Plan"]
+
+
+@attrs.frozen
+class Plan:
+    """What a server is to be like.
+
+    :ivar handler: what serves the requests.
+    :ivar addresses: where; at least one.
+    :ivar backend: how: one of :data:`BACKENDS`.
+    :ivar limits: how much at once and for how long.
+    :ivar trace: the file to write trace events to.
+    """
+
+    handler: Handler
+    addresses: tuple[Address, ...]
+    backend: str
+    limits: Limits
+    trace: str | None = None
+
+
+@attrs.frozen
+class Backend:
+    """A way of serving.
+
+    :ivar summary: what becomes of a request.
+    :ivar module: where a function ``serve`` is that takes a :class:`Plan`, serves until it is told
+        to stop, and returns the exit status. It is imported when it is asked for.
+    :ivar max_connections: the most requests open at once, unless it is said otherwise.
+    """
+
+    summary: str
+    module: str
+    max_connections: int = 1024
+
+    def load(self) -> Callable[[Plan], int]:
+        """Import what serves.
+
+        :raises CommandError: it needs something that is not installed.
+        """
+        try:
+            module: Any = importlib.import_module(self.module)
+        except ImportError as error:
+            raise CommandError(f"this way of serving cannot be loaded: {error}", REFUSED) from error
+        serve: Callable[[Plan], int] = module.serve
+        return serve
+
+
+_BLOCKING: Final = "sansio_server.cli.blocking"
+
+BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
+    {
+        "inline": Backend("one request after the other", _BLOCKING),
+        "threads": Backend("each request in a thread, which is reused", _BLOCKING),
+        # As many as ForkingMixIn has, in the standard library too.
+        "forks": Backend("each request in a child process", _BLOCKING, max_connections=40),
+    }
+)

@@ -1,0 +1,189 @@
+"""Running a program that was not written for this package, with its ``socketserver`` replaced.
+
+Backends with the interface of the standard library's module offer this as ``python -m BACKEND``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import pkgutil
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, ModuleType, TracebackType
+from typing import Any
+
+from .console import CommandError, Parser, complain
+from .search_path import has_own_entry
+
+__all__ = ["main"]
+
+_DESCRIPTION = """\
+Run a Python program with {name} in the place of the standard library's socketserver, which it
+uses by itself or through http.server, xmlrpc.server, wsgiref.simple_server, logging.config or the
+like. The program finds its arguments, its path and its name as if Python itself had run it.
+"""
+
+_EPILOG = """\
+examples:
+  {prog} server.py --port 8000
+  {prog} -m http.server 8000 --bind 127.0.0.1
+
+exit status:
+  2 if there is no such program, otherwise the program's own
+"""
+
+
+def main(replacement: ModuleType, argv: Sequence[str] | None = None) -> None:
+    """Run a program in the place of this one, as its ``__main__``.
+
+    :param replacement: what ``import socketserver`` is to give.
+    :param argv: the program, or ``-m`` and a module, and the program's arguments; None for the
+        arguments of the process.
+    :raises SystemExit: help was asked for, or there is no such program; or the program raised it.
+    :raises BaseException: what the program raised.
+    """
+    prog = f"python -m {replacement.__name__}"
+    ours, theirs = _split(sys.argv[1:] if argv is None else list(argv))
+    _hide_this()
+    try:
+        parser = _parser(prog, replacement.__name__)
+        args = parser.parse_args(ours)
+        if args.program is None and args.module is None:
+            parser.error("which program? write PROGRAM, or -m MODULE")
+        _replace(replacement, prog)
+        sys.argv = ["-m" if args.program is None else args.program, *theirs]
+        if args.module is not None:
+            program, code = _find_module(args.module)
+            sys.argv[0] = str(program.__file__)
+        else:
+            program, code = _find_file(args.program)
+    except CommandError as error:
+        complain(prog, error)
+        raise SystemExit(error.status) from None
+    # Not by runpy, which takes `__main__` back at the end, when threads of the program may go on.
+    sys.modules["__main__"] = program
+    exec(code, program.__dict__)  # noqa: S102 - running it is what was asked for
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments up to the program, and the program's own."""
+    end = 0
+    while end < len(arguments):
+        word = arguments[end]
+        end += 2 if word in ("-m", "--") else 1
+        if word.startswith(("-m", "--")) or not word.startswith("-"):
+            break
+    return arguments[:end], arguments[end:]
+
+
+def _parser(prog: str, name: str) -> Parser:
+    parser = Parser(
+        prog=prog,
+        usage="%(prog)s [-h] (PROGRAM | -m MODULE) [ARGUMENT ...]",
+        description=_DESCRIPTION.format(name=name),
+        epilog=_EPILOG.format(prog=prog),
+    )
+    parser.add_argument(
+        "program", metavar="PROGRAM", nargs="?", help="a file, or a folder or zip with __main__.py"
+    )
+    parser.add_argument("-m", metavar="MODULE", dest="module", help="a module or a package")
+    return parser
+
+
+def _replace(replacement: ModuleType, prog: str) -> None:
+    genuine = sys.modules.get("socketserver")
+    sys.modules["socketserver"] = replacement
+    if genuine is None:
+        return
+    # Something that Python runs at its start (sitecustomize, a .pth file) was there before.
+    early = sorted(
+        name
+        for name, module in sys.modules.items()
+        if module is not genuine
+        and any(
+            value is genuine or getattr(value, "__module__", None) == genuine.__name__
+            for value in list(getattr(module, "__dict__", {}).values())
+        )
+    )
+    if early:
+        print(
+            f"{prog}: warning: imported before the program, with the standard library's "
+            f"socketserver: {', '.join(early)}",
+            file=sys.stderr,
+        )
+
+
+def _find_file(path: str) -> tuple[ModuleType, CodeType]:
+    importer = pkgutil.get_importer(path)
+    if importer is not None:  # a folder or a zip
+        sys.path[: has_own_entry()] = [path]
+        spec = importer.find_spec("__main__")
+        if spec is None:
+            raise CommandError(f"there is no __main__.py in {path!r}")
+        return _load(spec)
+    program = ModuleType("__main__")
+    program.__file__ = os.path.abspath(path)
+    program.__loader__ = SourceFileLoader("__main__", program.__file__)
+    try:
+        with io.open_code(program.__file__) as file:
+            source = file.read()
+    except OSError as error:
+        raise CommandError(f"cannot open {path!r}: {error.strerror}") from error
+    if has_own_entry():
+        sys.path[0] = os.path.dirname(os.path.realpath(path))
+    return program, compile(source, program.__file__, "exec", dont_inherit=True)
+
+
+def _find_module(name: str) -> tuple[ModuleType, CodeType]:
+    if name.startswith("."):
+        raise CommandError(f"{name!r} is relative, and there is no package to begin at")
+    hint = f"; a module has no .py: {name[:-3]!r}" if name.endswith(".py") else ""
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            spec = importlib.util.find_spec(f"{name}.__main__")
+            hint = f"; the package {name!r} has no module __main__"
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # it is the program that misses something
+        spec = None
+    except ValueError as error:
+        raise CommandError(f"{name!r} is no name of a module: {error}") from error
+    if spec is None:
+        raise CommandError(f"there is no module {name!r} to run{hint}")
+    return _load(spec)
+
+
+def _load(spec: ModuleSpec) -> tuple[ModuleType, CodeType]:
+    loader: Any = spec.loader
+    code = loader.get_code(spec.name)
+    if code is None:
+        raise CommandError(f"there is no Python code in {spec.name!r}")
+    program = ModuleType("__main__")
+    program.__spec__ = spec
+    program.__loader__ = loader
+    program.__package__ = spec.parent
+    program.__file__ = spec.origin
+    program.__dict__["__cached__"] = spec.cached
+    return program, code
+
+
+def _hide_this() -> None:
+    """Let the traceback of an exception that ends the program begin in the program."""
+    show = sys.excepthook
+
+    def excepthook(
+        kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        entry = trace
+        while entry is not None:
+            following = entry.tb_next
+            if entry.tb_frame.f_globals is globals():
+                trace = following
+            entry = following
+        show(kind, error.with_traceback(trace), trace)
+
+    sys.excepthook = excepthook

@@ -1,0 +1,181 @@
+"""``sansio-server serve``: serve any handler, at any address, until Ctrl-C."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import threading
+from typing import TYPE_CHECKING, Final
+
+from sansio_server.limits import Limits
+
+from .addresses import Address, parse_address
+from .backends import BACKENDS, Plan
+from .search_path import look_here
+from .targets import check_fits, load_handler
+
+if TYPE_CHECKING:
+    from .console import Parser
+
+__all__ = ["add_parser", "run"]
+
+_DESCRIPTION = """\
+Serve a handler until Ctrl-C or SIGTERM; then let the requests under way end, and exit with status
+0. A second Ctrl-C ends the program at once.
+
+HANDLER is a request handler class, or any callable that takes a request, a client's address and a
+server. The working directory is searched for MODULE first, as by `python -m`.
+"""
+
+_EXAMPLES = """\
+addresses:
+  tcp:127.0.0.1:9999   connections to one address
+  tcp:[::1]:9999       the same, IPv6
+  tcp::9999, :9999     connections to all IPv4 interfaces
+  tcp:localhost:0      any port that is free; it is printed
+  udp:127.0.0.1:9999   datagrams
+  unix:PATH            connections to a Unix socket; a dead one that was left there is replaced
+  unixgram:PATH        datagrams to a Unix socket
+
+examples:
+  sansio-server serve http.server:SimpleHTTPRequestHandler --bind tcp:127.0.0.1:8000
+  sansio-server serve myserver:Echo --bind udp:127.0.0.1:9999 --bind udp:[::1]:9999
+  sansio-server serve myserver:Echo --bind unix:/tmp/echo --backend forks --request-timeout 30
+
+exit status:
+  0  stopped by a signal   1  the system refused something   2  wrong call
+  130, 143  ended at once by a second signal
+"""
+
+#: More than any machine can hold, where a number is needed.
+_NO_LIMIT: Final = sys.maxsize
+
+
+def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "serve",
+        help="serve a handler until Ctrl-C",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("handler", metavar="MODULE:HANDLER", help="what serves the requests")
+    parser.add_argument(
+        "--bind",
+        metavar="ADDRESS",
+        type=_address,
+        action="append",
+        required=True,
+        help="where to serve; may be given several times",
+    )
+    parser.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default="threads",
+        help="; ".join(f"{name}: {row.summary}" for name, row in BACKENDS.items())
+        + " (default: %(default)s)",
+    )
+    limits = parser.add_argument_group("limits (SECONDS may have a fraction)")
+    limits.add_argument(
+        "--max-connections",
+        metavar="N",
+        type=_count,
+        help=f"the most requests open at once, at each address, or 'none' (default: {_defaults()})",
+    )
+    limits.add_argument(
+        "--when-full",
+        choices=["wait", "shed"],
+        default="wait",
+        help="what becomes of clients beyond that: they wait in the queue of the system, or are "
+        "accepted and closed at once (default: %(default)s)",
+    )
+    limits.add_argument(
+        "--request-timeout",
+        metavar="SECONDS",
+        type=_seconds_or_none,
+        help="cut a request that takes longer (default: none)",
+    )
+    limits.add_argument(
+        "--drain-timeout",
+        metavar="SECONDS",
+        type=_seconds_or_none,
+        default=10.0,
+        help="how long requests under way may take to end when the server is stopped, before they "
+        "are cut, or 'none' (default: 10)",
+    )
+    limits.add_argument(
+        "--cut-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        default=5.0,
+        help="how long those that were cut may take to end (default: 5)",
+    )
+    parser.add_argument(
+        "--trace", metavar="FILE", help="write what happens to FILE, a JSON object a line"
+    )
+
+
+def _defaults() -> str:
+    """Say how many requests each way of serving takes at once."""
+    ways: dict[int, list[str]] = {}
+    for name, row in BACKENDS.items():
+        ways.setdefault(row.max_connections, []).append(name)
+    return ", ".join(f"{number} for {' and '.join(names)}" for number, names in ways.items())
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _count(text: str) -> int:
+    if text == "none":
+        return _NO_LIMIT
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more, nor 'none'")
+    return number
+
+
+def _seconds(text: str, otherwise: str = "") -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds from 0 to {threading.TIMEOUT_MAX:.0f}{otherwise}"
+        )
+    return seconds
+
+
+def _seconds_or_none(text: str) -> float | None:
+    return None if text == "none" else _seconds(text, ", nor 'none'")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve; return the exit status.
+
+    :raises CommandError: something that was asked for is wrong, or cannot be had.
+    """
+    look_here()
+    handler = load_handler(args.handler)
+    addresses = tuple(args.bind)
+    for address in addresses:
+        check_fits(args.handler, handler, datagrams=address.datagrams, address=address)
+    backend = BACKENDS[args.backend]
+    limits = Limits(
+        max_connections=args.max_connections or backend.max_connections,
+        when_full=args.when_full,
+        request_timeout=args.request_timeout,
+        drain_timeout=args.drain_timeout,
+        cut_timeout=args.cut_timeout,
+    )
+    return backend.load()(Plan(handler, addresses, args.backend, limits, args.trace))

@@ -1,0 +1,68 @@
+"""A trace in a file, a JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from sansio_server.hooks import LOGGER
+from sansio_server.trace import Trace, TraceEvent
+
+__all__ = ["TraceFile", "event_as_json"]
+
+
+def event_as_json(server: str, event: TraceEvent) -> str:
+    """Return *event* of the server named *server* as one line of JSON."""
+    fields = {
+        "time": event.time,
+        "server": server,
+        "request": event.request,
+        "kind": event.kind.value,
+        "what": event.what,
+        "detail": event.detail,
+    }
+    return json.dumps(fields, default=_as_text) + "\n"
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, BaseException):
+        return f"{type(value).__name__}: {value}"
+    return repr(value)
+
+
+class TraceFile:
+    """Writes events to a file as they come, from any thread and any forked child.
+
+    :param path: the file; what is in it is lost.
+    :raises OSError: it cannot be written.
+    """
+
+    def __init__(self, path: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o666)
+        self._path = path
+        self._failed = False
+
+    def of(self, server: str) -> Trace:
+        """Return what to set as the ``trace`` of the server named *server*."""
+
+        def trace(event: TraceEvent) -> None:
+            # One write for each line: the system puts each at the end, whoever writes at once.
+            self._write(event_as_json(server, event).encode())
+
+        return trace
+
+    def _write(self, line: bytes) -> None:
+        if self._failed:
+            return
+        try:
+            os.write(self._fd, line)
+        except OSError as error:
+            self._failed = True
+            LOGGER.warning("the trace ends, %s cannot be written: %s", self._path, error)
+
+    def close(self) -> None:
+        """Close the file. What comes later is dropped."""
+        self._failed = True
+        os.close(self._fd)
