@@ -1,0 +1,171 @@
+"""What nobody awaits is awaited all the same, once, in order, and in the context it was made in."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+from contextvars import copy_context
+from typing import Any
+
+import pytest
+
+from sansio_server.deferred import (
+    Deferred,
+    drop_deferred,
+    is_awaitable,
+    settle_deferred,
+    waiting,
+)
+from sansio_server.driver import run_blocking
+
+from .memory import Escape, Failure, Pause, run_suspending
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits() -> Generator[None]:
+    assert waiting.get() is None
+    yield
+    gc.collect()  # where a coroutine that nobody awaited or closed would warn
+    assert waiting.get() is None
+
+
+class Log(list[str]):
+    async def note(self, word: str) -> str:
+        self.append(word)
+        return word
+
+    async def fail(self, error: BaseException) -> None:
+        self.append("failed")
+        raise error
+
+
+def test_what_was_deferred_is_awaited_in_order() -> None:
+    log = Log()
+    Deferred(log.note("one"))
+    Deferred(log.note("two"))
+    run_blocking(settle_deferred())
+    assert log == ["one", "two"]
+
+
+def test_nothing_deferred_is_nothing_to_do() -> None:
+    run_blocking(settle_deferred())
+
+
+def test_what_somebody_awaited_is_not_awaited_again() -> None:
+    log = Log()
+
+    async def hook() -> None:
+        deferred = Deferred(log.note("one"))
+        Deferred(log.note("two"))
+        before = deferred.taken
+        assert await deferred == "one"
+        assert (before, deferred.taken) == (False, True)
+        await settle_deferred()
+
+    run_blocking(hook())
+    assert log == ["one", "two"]
+
+
+def test_what_is_deferred_meanwhile_comes_after() -> None:
+    log = Log()
+
+    async def more() -> None:
+        await log.note("one")
+        Deferred(log.note("three"))
+
+    Deferred(more())
+    Deferred(log.note("two"))
+    run_blocking(settle_deferred())
+    assert log == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("error", [Failure(), Escape()], ids=repr)
+def test_after_an_error_the_rest_is_given_up(error: BaseException) -> None:
+    log = Log()
+
+    async def more() -> None:
+        Deferred(log.note("never"))
+
+    Deferred(more())
+    Deferred(log.fail(error))
+    Deferred(log.note("never"))
+    with pytest.raises(type(error)):
+        run_blocking(settle_deferred())
+    assert log == ["failed"]
+
+
+def test_what_a_failed_hook_deferred_is_given_up() -> None:
+    log = Log()
+    deferred = Deferred(log.note("never"))
+    drop_deferred()
+    assert deferred.taken
+    drop_deferred()
+    run_blocking(settle_deferred())
+    assert log == []
+
+
+def test_what_was_awaited_is_not_given_up() -> None:
+    async def forever() -> None:
+        try:
+            while True:
+                await Pause()
+        finally:
+            ended.append(True)
+
+    async def hook() -> None:
+        deferred = Deferred(forever())
+        task = deferred.__await__()
+        next(task)
+        drop_deferred()
+        assert not ended
+        task.close()
+
+    ended: list[bool] = []
+    run_blocking(hook())
+    assert ended == [True]
+
+
+def test_an_awaitable_without_close_can_be_given_up() -> None:
+    deferred = Deferred(Pause())
+    drop_deferred()
+    assert deferred.taken
+
+
+def test_settling_waits_where_the_deferred_waits() -> None:
+    async def hook() -> None:
+        Deferred(Pause())
+        Deferred(Pause())
+        await settle_deferred()
+
+    assert run_suspending(hook()) == (None, 2)
+
+
+def test_what_one_context_defers_is_not_for_another() -> None:
+    log = Log()
+
+    async def child() -> None:
+        Deferred(log.note("child"))
+        await settle_deferred()
+
+    async def parent() -> None:
+        await Deferred(log.note("parent"))
+        # As a task does that is started here: it has a copy of the context.
+        copy_context().run(run_blocking, child())
+        assert log == ["parent", "child"]
+        await settle_deferred()
+
+    run_blocking(parent())
+    assert log == ["parent", "child"]
+
+
+def test_awaitables_are_told_by_their_method() -> None:
+    class Awaitable:
+        def __await__(self) -> Generator[Any, Any, None]:
+            yield
+
+    coroutine = Log().note("one")
+    assert is_awaitable(coroutine)
+    assert is_awaitable(Awaitable())
+    coroutine.close()
+    for result in (None, True, 1, "text", (1, 2), object(), Log().note):
+        assert not is_awaitable(result)
