@@ -15,7 +15,7 @@ from contextlib import suppress
 from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .deferred import Deferred, is_awaitable, settle_deferred
+from .deferred import Deferred, drop_deferred, is_awaitable, settle_deferred
 from .streams import AsyncReader, AsyncWriter
 
 if TYPE_CHECKING:
@@ -100,6 +100,9 @@ class BaseRequestHandler:
         await _settled(self.setup())
         try:
             await _settled(self.handle())
+        except BaseException:
+            drop_deferred()
+            raise
         finally:
             await _settled(self.finish())
 
