@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
+from sansio_server.deferred import settle_deferred
 from sansio_server.driver import continue_request, run_blocking, start_request
 from sansio_server.handlers import BaseRequestHandler
 from sansio_server.request import Step
@@ -53,6 +54,11 @@ class MemoryServer(Serving):
     def serve(self, request: Any, client_address: Any = "client", **kwargs: Any) -> None:
         """Take a request in and serve it, as a blocking loop does."""
         run_blocking(start_request(self, request, client_address, **kwargs))
+
+    async def run_handler(self, request: Any = None) -> None:
+        """Run the handler, with nothing of a request's life around it."""
+        self.finish_request(request, "client")
+        await settle_deferred()
 
     def traced(self) -> list[TraceEvent]:
         """Begin a trace."""

@@ -1,0 +1,558 @@
+"""Handlers, blocking and asynchronous, on a server in memory and over connections in memory."""
+
+from __future__ import annotations
+
+import functools
+import io
+import sys
+from array import array
+from collections.abc import Callable
+from itertools import product
+from socket import IPPROTO_TCP, TCP_NODELAY
+from typing import Any
+
+import pytest
+
+from sansio_server.driver import run_blocking
+from sansio_server.handlers import (
+    BaseRequestHandler,
+    DatagramRequestHandler,
+    StreamRequestHandler,
+    is_asynchronous,
+    unwrapped,
+)
+from sansio_server.streams import AsyncReader, AsyncWriter
+
+from .memory import Escape, Failure, MemoryServer, Pause, Request, run_suspending
+
+METHODS = ("setup", "handle", "finish")
+
+
+class Connection(Request):
+    """What a blocking handler needs of a socket."""
+
+    def __init__(self, data: bytes = b"") -> None:
+        super().__init__()
+        self.input = io.BytesIO(data)
+        self.sent: list[bytes] = []
+        self.options: list[Any] = []
+        self.files: list[tuple[str, int]] = []
+        self.gone = False
+
+    def sendall(self, data: Any) -> None:
+        if self.gone:
+            raise BrokenPipeError
+        self.sent.append(bytes(data))
+
+    def settimeout(self, seconds: float) -> None:
+        self.options.append(seconds)
+
+    def setsockopt(self, *option: int) -> None:
+        self.options.append(option)
+
+    def fileno(self) -> int:
+        return 7
+
+    def makefile(self, mode: str, size: int) -> Any:
+        self.files.append((mode, size))
+        if mode == "rb":
+            return self.input
+        return io.BufferedWriter(_Raw(self), size if size > 0 else io.DEFAULT_BUFFER_SIZE)
+
+
+class _Raw(io.RawIOBase):
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.connection.sendall(data)
+        return len(data)
+
+
+class AsyncConnection(Request):
+    """What an asynchronous handler needs of one."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__()
+        self.connection = connection
+        self.settimeout = connection.settimeout
+        self.setsockopt = connection.setsockopt
+
+    async def recv(self, size: int) -> bytes:
+        return self.connection.input.read(size)
+
+    async def sendall(self, data: bytes) -> None:
+        self.connection.sendall(data)
+
+
+class AdaptingServer(MemoryServer):
+    """As backends do, gives asynchronous handlers a request that they can await."""
+
+    def async_request(self, request: Any) -> Any:
+        assert isinstance(request, Connection), "adapted twice"
+        return AsyncConnection(request)
+
+
+# Which handlers are asynchronous.
+
+
+def blocking(request: Any, client_address: Any, server: Any) -> None:
+    """A handler of its own."""
+
+
+async def coroutine(request: Any, client_address: Any, server: Any) -> None:
+    """A handler of its own."""
+
+
+class AsyncCallable:
+    async def __call__(self, request: Any, client_address: Any, server: Any) -> None:
+        """Handle."""
+
+
+class BlockingCallable:
+    def __call__(self, request: Any, client_address: Any, server: Any) -> None:
+        """Handle."""
+
+
+def handler_with(**methods: Any) -> type[BaseRequestHandler]:
+    return type("Handler", (BaseRequestHandler,), methods)
+
+
+async def nothing(self: Any) -> None:
+    """A method of a handler."""
+
+
+AsyncHandler = handler_with(handle=nothing)
+
+
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        (BaseRequestHandler, False),
+        (StreamRequestHandler, False),
+        (DatagramRequestHandler, False),
+        (AsyncHandler, True),
+        (type("Derived", (AsyncHandler,), {}), True),
+        (type("Mixed", (AsyncHandler, StreamRequestHandler), {}), True),
+        (handler_with(handle=nothing, asynchronous=False), False),
+        (handler_with(asynchronous=True), True),
+        (AsyncCallable, False),
+        (AsyncCallable(), True),
+        (BlockingCallable(), False),
+        (blocking, False),
+        (coroutine, True),
+        (lambda *args: coroutine(*args), False),
+        (functools.partial(blocking), False),
+        (functools.partial(coroutine, server=None), True),
+        (functools.partial(functools.partial(AsyncHandler)), True),
+        (functools.partial(AsyncCallable()), True),
+        (object(), False),
+    ],
+    ids=repr,
+)
+def test_a_handler_shows_whether_it_is_asynchronous(
+    handler: Callable[..., Any], expected: bool
+) -> None:
+    assert is_asynchronous(handler) is expected
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_method_makes_a_class_asynchronous(method: str) -> None:
+    assert is_asynchronous(handler_with(**{method: nothing}))
+
+
+def test_a_partial_is_what_it_calls_in_the_end() -> None:
+    assert unwrapped(blocking) is blocking
+    assert unwrapped(functools.partial(functools.partial(blocking), 1)) is blocking
+
+
+# The life of a request.
+
+
+def recording(colour: str, script: dict[str, BaseException], calls: list[str]) -> type:
+    """A handler class whose methods are noted, and raise what the script says.
+
+    :param colour: a letter for each method: d for def, a for async def, s for one that suspends.
+    """
+
+    def method(name: str, letter: str) -> Callable[..., Any]:
+        def act() -> None:
+            calls.append(name)
+            if name in script:
+                raise script[name]
+
+        def plain(self: Any) -> None:
+            act()
+
+        async def asynchronous(self: Any) -> None:
+            act()
+
+        async def suspending(self: Any) -> None:
+            await Pause()
+            act()
+
+        return {"d": plain, "a": asynchronous, "s": suspending}[letter]
+
+    return handler_with(**{name: method(name, c) for name, c in zip(METHODS, colour, strict=True)})
+
+
+@pytest.mark.parametrize("colour", ["ddd", "ada", "dad", "dda", "add", "aaa", "sss", "dsd"])
+@pytest.mark.parametrize("error", [Failure, Escape])
+def test_finish_is_called_if_and_only_if_setup_succeeded(
+    colour: str, error: type[BaseException]
+) -> None:
+    for failing in product([False, True], repeat=3):
+        script = {name: error(name) for name, fails in zip(METHODS, failing, strict=True) if fails}
+        calls: list[str] = []
+        handler = recording(colour, script, calls)
+
+        async def life(handler: type = handler) -> None:
+            await MemoryServer(handler).run_handler()
+
+        raised: BaseException | None = None
+        try:
+            run_suspending(life())
+        except (Failure, Escape) as caught:
+            raised = caught
+        expected = ["setup"] if failing[0] else list(METHODS)
+        assert calls == expected, script
+        # As everywhere: what is raised last is what is seen.
+        last = [script[name] for name in expected if name in script]
+        assert raised is (last[-1] if last else None), script
+
+
+def test_the_constructor_of_a_blocking_handler_does_the_work() -> None:
+    calls: list[str] = []
+    recording("ddd", {}, calls)(None, None, None)
+    assert calls == list(METHODS)
+
+
+def test_the_constructor_of_an_asynchronous_handler_does_not() -> None:
+    calls: list[str] = []
+    handler = recording("dad", {}, calls)
+
+    async def make() -> None:
+        handler(Connection(), "client", AdaptingServer())
+        assert calls == []
+
+    run_blocking(make())
+    assert calls == []
+
+
+def test_a_handler_knows_its_request_client_and_server() -> None:
+    server = AdaptingServer()
+    handler = BaseRequestHandler("request", "client", server)
+    assert (handler.request, handler.client_address, handler.server) == (
+        "request",
+        "client",
+        server,
+    )
+
+
+@pytest.mark.parametrize("made_by", ["class", "partial", "function", "lambda"])
+def test_the_request_of_an_asynchronous_handler_is_adapted_once(made_by: str) -> None:
+    class Handler(StreamRequestHandler):
+        async def handle(self) -> None:
+            assert isinstance(self.request, AsyncConnection)
+            await self.wfile.write((await self.rfile.readline()).upper())
+
+    def function(request: Any, client_address: Any, server: Any) -> None:
+        Handler(request, client_address, server)
+
+    handlers: dict[str, Callable[..., Any]] = {
+        "class": Handler,
+        "partial": functools.partial(Handler),
+        "function": function,
+        "lambda": lambda *args: Handler(*args),
+    }
+    connection = Connection(b"abc\n")
+    AdaptingServer(handlers[made_by]).serve(connection)
+    assert connection.sent == [b"ABC\n"]
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda handler: handler, functools.partial], ids=["function", "partial"]
+)
+def test_the_request_of_a_coroutine_function_is_adapted(wrap: Callable[..., Any]) -> None:
+    async def handler(request: Any, client_address: Any, server: Any) -> None:
+        await request.sendall(await request.recv(9))
+
+    connection = Connection(b"abc")
+    AdaptingServer(wrap(handler)).serve(connection)
+    assert connection.sent == [b"abc"]
+
+
+def test_the_request_of_a_blocking_handler_is_left_as_it_is() -> None:
+    seen = []
+    connection = Connection()
+    AdaptingServer(lambda request, *_: seen.append(request)).serve(connection)
+    assert seen == [connection]
+
+
+def test_a_handler_may_live_without_a_server_that_adapts() -> None:
+    seen = []
+
+    class Handler(BaseRequestHandler):
+        async def handle(self) -> None:
+            seen.append(self.request)
+
+    async def make() -> None:
+        Handler("request", "client", object())
+
+    MemoryServer(lambda *_: make()).serve(Request())
+    assert seen == ["request"]
+
+
+@pytest.mark.parametrize("awaits", [False, True])
+def test_super_may_be_called_with_or_without_await(awaits: bool) -> None:
+    order = []
+
+    class Base(StreamRequestHandler):
+        async def setup(self) -> None:
+            StreamRequestHandler.setup(self)
+            await Pause()
+            order.append("base setup")
+
+    class Handler(Base):
+        wbufsize = -1
+
+        async def setup(self) -> None:
+            await super().setup()
+            order.append("setup")
+
+        async def handle(self) -> None:
+            await self.wfile.write(b"abc")
+            assert self.request.connection.sent == []
+
+        async def finish(self) -> None:
+            order.append("finish")
+            if awaits:
+                await super().finish()
+                assert self.request.connection.sent == [b"abc"]
+            else:
+                super().finish()
+
+    connection = Connection()
+    server = AdaptingServer(Handler)
+    assert run_suspending(server.run_handler(connection)) == (None, 1)
+    assert order == ["base setup", "setup", "finish"]
+    assert connection.sent == [b"abc"]
+
+
+def test_what_a_failed_handle_left_to_be_awaited_is_given_up() -> None:
+    calls: list[str] = []
+
+    class Handler(BaseRequestHandler):
+        asynchronous = True
+
+        def handle(self) -> None:
+            recording("ada", {}, calls)(self.request, self.client_address, None)
+            raise Failure
+
+        def finish(self) -> None:
+            calls.append("outer finish")
+
+    with pytest.raises(Failure):
+        run_blocking(MemoryServer(Handler).run_handler())
+    assert calls == ["outer finish"]
+
+
+def test_a_handler_may_leave_its_request_to_another() -> None:
+    calls: list[str] = []
+
+    class Handler(BaseRequestHandler):
+        async def handle(self) -> None:
+            recording("ada", {}, calls)(self.request, self.client_address, None)
+
+        def finish(self) -> None:
+            calls.append("outer finish")
+
+    run_blocking(MemoryServer(Handler).run_handler())
+    assert calls == [*METHODS, "outer finish"]
+
+
+# Streams.
+
+
+def served(handler: type[BaseRequestHandler], data: bytes = b"") -> Connection:
+    connection = Connection(data)
+    AdaptingServer(handler).serve(connection)
+    return connection
+
+
+def test_rfile_and_wfile_are_made_of_the_connection() -> None:
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            assert self.connection is self.request
+            for line in self.rfile:
+                assert self.wfile.write(line.upper()) == len(line)
+                assert self.request.sent[-1] == line.upper(), "not sent at once"
+
+    connection = served(Handler, b"one\ntwo\n")
+    assert connection.sent == [b"ONE\n", b"TWO\n"]
+    assert connection.files == [("rb", -1)]
+    assert connection.options == []
+
+
+def test_sizes_of_buffers_are_those_asked_for() -> None:
+    class Handler(StreamRequestHandler):
+        rbufsize = 0
+        wbufsize = 16
+
+        def handle(self) -> None:
+            self.wfile.write(b"abc")
+            assert self.request.sent == []
+
+    connection = served(Handler)
+    assert connection.files == [("rb", 0), ("wb", 16)]
+    assert connection.sent == [b"abc"]
+
+
+@pytest.mark.parametrize("colour", ["def", "async def"])
+def test_options_are_set_if_asked_for(colour: str) -> None:
+    class Handler(StreamRequestHandler):
+        asynchronous = colour == "async def"
+        timeout = 2.5
+        disable_nagle_algorithm = True
+
+    assert served(Handler).options == [2.5, (IPPROTO_TCP, TCP_NODELAY, True)]
+
+
+def test_finish_closes_the_files_and_not_the_connection() -> None:
+    files = []
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            files.extend([self.rfile, self.wfile])
+
+        def finish(self) -> None:
+            super().finish()
+            assert [file.closed for file in files] == [True, True]
+            assert self.request.closed == 0
+
+    assert served(Handler).closed == 1
+
+
+def test_a_handler_may_close_its_files_by_itself() -> None:
+    class Handler(StreamRequestHandler):
+        wbufsize = -1
+
+        def handle(self) -> None:
+            self.wfile.write(b"abc")
+            self.wfile.close()
+
+    assert served(Handler).sent == [b"abc"]
+
+
+def test_a_client_that_is_gone_is_not_told_of() -> None:
+    errors = []
+
+    class Server(AdaptingServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            errors.append(sys.exc_info()[1])
+
+    class Blocking(StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile = Unflushable()
+
+    class Unflushable(io.BytesIO):
+        def flush(self) -> None:
+            if not self.closed:
+                raise BrokenPipeError
+
+        def close(self) -> None:
+            """Let go without a flush."""
+
+    class Asynchronous(StreamRequestHandler):
+        wbufsize = -1
+
+        async def handle(self) -> None:
+            await self.wfile.write(b"abc")
+            self.request.connection.gone = True
+
+    for handler in (Blocking, Asynchronous):
+        Server(handler).serve(Connection())
+    assert errors == []
+
+
+def test_an_asynchronous_handler_has_asynchronous_files() -> None:
+    class Handler(StreamRequestHandler):
+        wbufsize = 4
+
+        async def handle(self) -> None:
+            assert self.connection is self.request
+            assert type(self.rfile) is AsyncReader
+            assert type(self.wfile) is AsyncWriter
+            async for line in self.rfile:
+                await self.wfile.write(line.upper())
+
+    assert served(Handler, b"a\nb\nc\n").sent == [b"A\nB\n", b"C\n"]
+
+
+def test_what_is_written_at_once_is_counted_in_bytes() -> None:
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            assert self.wfile.writable()
+            assert self.wfile.fileno() == 7
+            assert self.wfile.write(b"abc") == 3
+            assert self.wfile.write(bytearray(b"de")) == 2
+            numbers = array("i", [1, 2])
+            assert self.wfile.write(memoryview(numbers)) == 2 * numbers.itemsize
+
+    assert list(map(len, served(Handler).sent)) == [3, 2, 2 * array("i").itemsize]
+
+
+# Datagrams.
+
+
+class Mailbox:
+    """The socket of a datagram server."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[bytes, Any]] = []
+
+    def sendto(self, data: bytes, address: Any) -> int:
+        self.sent.append((data, address))
+        return len(data)
+
+
+class AsyncMailbox(Mailbox):
+    async def sendto(self, data: bytes, address: Any) -> int:  # type: ignore[override]
+        return super().sendto(data, address)
+
+
+class Datagrams(MemoryServer):
+    def close_request(self, request: Any) -> None:
+        """A datagram has nothing to close."""
+
+
+@pytest.mark.parametrize("mailbox", [Mailbox, AsyncMailbox])
+def test_a_datagram_is_read_from_a_file_and_answered_by_another(mailbox: type[Mailbox]) -> None:
+    class Handler(DatagramRequestHandler):
+        asynchronous = mailbox is AsyncMailbox
+
+        def handle(self) -> None:
+            assert self.packet == b"one\ntwo\n"
+            assert self.socket is box
+            for line in self.rfile:
+                self.wfile.write(line.upper())
+
+    box = mailbox()
+    Datagrams(Handler).serve((b"one\ntwo\n", box), ("::1", 9))
+    assert box.sent == [(b"ONE\nTWO\n", ("::1", 9))]
+
+
+def test_nothing_written_is_an_empty_reply() -> None:
+    box = Mailbox()
+    Datagrams(DatagramRequestHandler).serve((b"abc", box), "client")
+    assert box.sent == [(b"", "client")]
+
+
+@pytest.mark.parametrize("address", [None, "", b""])
+def test_to_nobody_nothing_is_sent(address: Any) -> None:
+    box = Mailbox()
+    Datagrams(DatagramRequestHandler).serve((b"abc", box), address)
+    assert box.sent == []
