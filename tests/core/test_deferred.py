@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Generator
 from contextvars import copy_context
 from typing import Any
@@ -14,19 +13,10 @@ from sansio_server.deferred import (
     drop_deferred,
     is_awaitable,
     settle_deferred,
-    waiting,
 )
 from sansio_server.driver import run_blocking
 
 from .memory import Escape, Failure, Pause, run_suspending
-
-
-@pytest.fixture(autouse=True)
-def nothing_waits() -> Generator[None]:
-    assert waiting.get() is None
-    yield
-    gc.collect()  # where a coroutine that nobody awaited or closed would warn
-    assert waiting.get() is None
 
 
 class Log(list[str]):
