@@ -64,6 +64,20 @@ class Serving(ServerHooks):
 
     # For the loop.
 
+    def is_running(self) -> bool:
+        """Say whether a loop may go on.
+
+        Call this before each sleep, and before each attempt to accept.
+        """
+        return self.lifecycle.running
+
+    def needs_turns(self) -> bool:
+        """Say whether ``service_actions()`` is to be called even if nothing happens.
+
+        Call this before each sleep.
+        """
+        return getattr(self.service_actions, "__func__", None) is not ServerHooks.service_actions
+
     def admission(self) -> Admission:
         """Say whether a request may come in now.
 

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sansio_server.deferred import is_awaitable
 from sansio_server.driver import continue_request, place_of, run_blocking, start_request
-from sansio_server.hooks import ServerHooks
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
-from sansio_server.limits import Admission
+from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
 from sansio_server.trace import TraceKind
 
-from .control import Control
+from .control import Control, Loop
 from .draining import Draining
 from .poller import LONGEST_SLEEP, Poller
 from .runtime import BlockingRuntime
@@ -28,8 +27,6 @@ from .wakeup import Wakeup
 __all__ = ["BaseServer"]
 
 _Self = TypeVar("_Self", bound="BaseServer")
-
-_WAIT = Admission.WAIT
 
 #: Seconds between two looks around where a signal cannot end the sleep by itself.
 _SIGNAL_INTERVAL = 0.5
@@ -43,9 +40,6 @@ class BaseServer(Draining):
 
     #: What asynchronous handlers find in ``server.runtime``.
     runtime: ClassVar[BlockingRuntime] = BlockingRuntime()
-
-    #: The bodies of ``service_actions`` that need no turn of the loop when nothing happens.
-    _restful: ClassVar[tuple[Callable[..., Any], ...]] = (ServerHooks.service_actions,)
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         super().__init__(server_address, RequestHandlerClass)
@@ -78,23 +72,10 @@ class BaseServer(Draining):
         :raises OSError: the listener is dead.
         """
         _ = self.limits
-        with self._control.running(Event.SERVE) as (_, wakeup):
-            if self._is_running():
-                self._serve(wakeup, poll_interval)
-
-    def _serve(self, wakeup: Wakeup, poll_interval: float | None) -> None:
-        tries_first = self._prepare_listener()
-        may_be_there = tries_first
-        with self._poller(wakeup) as poller:
-            while self._is_running():
-                if not may_be_there or self.admission() is _WAIT:
-                    may_be_there = self._sleep(poller, self._next_turn(poll_interval))
-                    if not self._is_running():
-                        break
-                if may_be_there and self.admission() is not _WAIT:
-                    may_be_there = bool(self._handle_request_noblock()) and tries_first
-                self.attend()
-                self._run_hook(self.service_actions)
+        with self._control.running(Event.SERVE) as (loop, wakeup):
+            if self.is_running():
+                with self._turns(loop, wakeup) as turns:
+                    run_blocking(serve_loop(self, turns, poll_interval))
 
     def handle_request(self) -> Any:
         """Serve one request, or call ``handle_timeout()`` when none comes in time.
@@ -107,21 +88,10 @@ class BaseServer(Draining):
         """
         _ = self.limits
         with self._control.running(Event.WAIT) as (loop, wakeup):
-            if not self._is_running():
+            if not self.is_running():
                 return None
-            deadline = self.now() + self._request_wait()
-            self._prepare_listener()
-            with self._poller(wakeup) as poller:
-                while self._is_running():
-                    may_be_there = self._sleep(poller, deadline)
-                    self.attend()
-                    if may_be_there and self.admission() is not _WAIT:
-                        if self._control.end(loop, Event.REQUEST):
-                            self._handle_request_noblock()
-                            return None
-                    elif self.now() >= deadline and self._control.end(loop, Event.TIMEOUT):
-                        return self._run_hook(self.handle_timeout)
-        return None
+            with self._turns(loop, wakeup) as turns:
+                return run_blocking(request_loop(self, turns, self._request_wait()))
 
     def _request_wait(self) -> float:
         own = getattr(self, "socket", None)
@@ -131,7 +101,9 @@ class BaseServer(Draining):
     def _handle_request_noblock(self) -> bool:
         """Take one request in, if there is one; return whether there was."""
         try:
-            pair = self._run_hook(self.get_request)
+            pair = self.get_request()
+            if type(pair) is not tuple and is_awaitable(pair):
+                pair = run_blocking(_await(pair))
         except OSError as error:
             self.accept_failed(error)
             return False
@@ -149,12 +121,6 @@ class BaseServer(Draining):
         worker = threading.get_ident()
         run_blocking(continue_request(self, entry, request, client_address, worker))
 
-    def _run_hook(self, hook: Callable[[], Any]) -> Any:
-        result = hook()
-        if type(result) is not tuple and is_awaitable(result):
-            return run_blocking(_await(result))
-        return result
-
     # What the loop asks between requests.
 
     def _prepare_listener(self) -> bool:
@@ -166,11 +132,12 @@ class BaseServer(Draining):
         return ()
 
     @contextmanager
-    def _poller(self, wakeup: Wakeup) -> Iterator[Poller]:
+    def _turns(self, loop: Loop, wakeup: Wakeup) -> Iterator[_Turns]:
+        tries_first = self._prepare_listener()
         with wakeup.told_of_signals() as told:
             longest = LONGEST_SLEEP if told else _SIGNAL_INTERVAL
             with closing(Poller(self, wakeup, self._descriptors(), longest)) as poller:
-                yield poller
+                yield _Turns(self, loop, poller, tries_first)
 
     def _sleep(self, poller: Poller, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""
@@ -182,24 +149,11 @@ class BaseServer(Draining):
                 self._want_room.discard(me)
             return poller.wait(plan.listen, plan.until - self.now())
         except ValueError:
-            if self._is_running():
+            if self.is_running():
                 raise
             return False  # somebody closed the server meanwhile
         finally:
             self._want_room.discard(me)
-
-    def _is_running(self) -> bool:
-        return self.lifecycle.running
-
-    def _next_turn(self, poll_interval: float | None) -> float:
-        body = getattr(self.service_actions, "__func__", None)
-        if poll_interval is None or (body in self._restful and not self._polls()):
-            return math.inf
-        return self.now() + poll_interval
-
-    def _polls(self) -> bool:
-        """Say whether there is something to wait for that no descriptor tells of."""
-        return False
 
     def _close_listener(self) -> None:
         """Let nobody else in."""
@@ -268,6 +222,25 @@ class BaseServer(Draining):
         exc_traceback: TracebackType | None,
     ) -> None:
         self.server_close()
+
+
+class _Turns:
+    """The turns of a loop that blocks its thread."""
+
+    def __init__(self, server: BaseServer, loop: Loop, poller: Poller, tries_first: bool) -> None:
+        self._server = server
+        self._loop = loop
+        self._poller = poller
+        self.tries_first = tries_first
+
+    def sleep(self, until: float) -> bool:
+        return self._server._sleep(self._poller, until)
+
+    def let_in(self) -> bool:
+        return self._server._handle_request_noblock()
+
+    def end(self, event: Event) -> bool:
+        return self._server._control.end(self._loop, event)
 
 
 async def _await(awaitable: Any) -> Any:

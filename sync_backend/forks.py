@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from sansio_server.ledger import Place
 from sansio_server.request import Step
@@ -128,7 +128,12 @@ class ForkingMixIn(_Server):
         self.collect_children(blocking=self.block_on_close and self.drain_timeout is None)
         self._children.close()
 
-    _restful: ClassVar[Any] = (*BaseServer._restful, service_actions)
+    def needs_turns(self) -> bool:
+        """Say whether ``service_actions()`` is to be called even if nothing happens."""
+        if not self._children.all_watched(self.active_children or ()):
+            return True
+        body = getattr(self.service_actions, "__func__", None)
+        return body is not ForkingMixIn.service_actions and super().needs_turns()
 
     def _capacity(self) -> int | None:
         if self.max_connections is None:
@@ -138,9 +143,6 @@ class ForkingMixIn(_Server):
     def _descriptors(self) -> Iterable[int]:
         self.collect_children()
         return self._children.descriptors()
-
-    def _polls(self) -> bool:
-        return not self._children.all_watched(self.active_children or ())
 
     def attend(self) -> None:
         """Cut the requests that are overdue, and reap children that have exited."""

@@ -18,8 +18,9 @@ from sansio_server.driver import continue_request, start_request
 from sansio_server.handlers import is_asynchronous
 from sansio_server.hooks import LOGGER
 from sansio_server.ledger import Place, current
-from sansio_server.lifecycle import Event, Lifecycle
+from sansio_server.lifecycle import Event, Lifecycle, State
 from sansio_server.limits import Admission
+from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
 from sansio_server.serving import Serving
 from sansio_server.trace import TraceKind
@@ -105,13 +106,15 @@ class BaseServer(Serving):
         :raises ExceptionGroup: what hooks raised and no ``handle_error()`` dealt with.
         """
         _ = self.limits
-        with self._running(Event.SERVE) as (_loop, alarm):
+        with self._running(Event.SERVE) as (loop, alarm):
             failure: OSError | None = None
             async with trio.open_nursery() as nursery:
                 task_status.started(self)
                 try:
-                    if self._is_running():
-                        await self._serve(nursery, alarm, poll_interval)
+                    if self.is_running():
+                        self._prepare_listener()
+                        turns = _Turns(self, loop, alarm, nursery)
+                        await serve_loop(self, turns, poll_interval)
                 except OSError as error:
                     failure = error
                     nursery.cancel_scope.cancel()
@@ -122,28 +125,7 @@ class BaseServer(Serving):
             if failure is not None:
                 raise failure
 
-    async def _serve(
-        self, nursery: trio.Nursery, alarm: Alarm, poll_interval: float | None
-    ) -> None:
-        self._prepare_listener()
-        while self._is_running():
-            if await self._sleep(alarm, self._next_turn(poll_interval)):
-                await self._let_in(nursery)
-            self.attend()
-            await _settled(self.service_actions())
-
-    async def _let_in(self, nursery: trio.Nursery) -> None:
-        """Let in those who are there, up to a batch."""
-        for _ in range(_BATCH if self._gets_requests_itself() else 1):
-            if not self._is_running() or self.admission() is Admission.WAIT:
-                return
-            pair = await self._next_request()
-            if pair is None:
-                return
-            request, client_address = pair
-            nursery.start_soon(self._serve_one, request, client_address, self.came_in())
-
-    async def _next_request(self) -> Any:
+    async def _next_request(self) -> tuple[Any, Any] | None:
         try:
             pair = self.get_request()
             if type(pair) is not tuple and is_awaitable(pair):
@@ -151,7 +133,8 @@ class BaseServer(Serving):
         except OSError as error:
             self.accept_failed(error)
             return None
-        return pair
+        request, client_address = pair
+        return request, client_address
 
     async def handle_request(self) -> Any:
         """Serve one request, or call ``handle_timeout()`` when none comes in time.
@@ -162,25 +145,10 @@ class BaseServer(Serving):
         :raises OSError: the listener is dead.
         """
         _ = self.limits
+        wait = math.inf if self.timeout is None else self.timeout
         with self._running(Event.WAIT) as (loop, alarm):
             self._prepare_listener()
-            deadline = math.inf if self.timeout is None else self.now() + self.timeout
-            while self._is_running():
-                came = await self._sleep(alarm, deadline)
-                self.attend()
-                if not self._is_running():
-                    break
-                if came:
-                    self._control.end(loop, Event.REQUEST)
-                    pair = await self._next_request()
-                    if pair is not None:
-                        request, client_address = pair
-                        await self._serve_one(request, client_address, self.came_in())
-                    return None
-                if self.now() >= deadline:
-                    self._control.end(loop, Event.TIMEOUT)
-                    return await _settled(self.handle_timeout())
-        return None
+            return await request_loop(self, _Turns(self, loop, alarm, None), wait)
 
     @contextmanager
     def _running(self, event: Event) -> Iterator[tuple[Loop, Alarm]]:
@@ -200,15 +168,6 @@ class BaseServer(Serving):
             return await alarm.sleep(plan.until, wait)
         finally:
             self._waits_for_room = False
-
-    def _is_running(self) -> bool:
-        return self.lifecycle.running
-
-    def _next_turn(self, poll_interval: float | None) -> float:
-        body = getattr(self.service_actions, "__func__", None)
-        if poll_interval is None or body is Serving.service_actions:
-            return math.inf
-        return self.now() + poll_interval
 
     # One request.
 
@@ -242,7 +201,7 @@ class BaseServer(Serving):
 
     @property
     def carrier(self) -> Any:
-        """What runs ``finish_request()`` where blocking handlers run; None if the handler is not."""
+        """What calls ``finish_request()`` where blocking handlers run; None for others."""
         if is_asynchronous(self.RequestHandlerClass) or is_asynchronous(self.finish_request):
             return None
         return self._carry
@@ -342,7 +301,8 @@ class BaseServer(Serving):
         caller = trio.lowlevel.current_task()
         places = [place for worker, place in self._workers.items() if worker.task is not caller]
         # One that begins during another takes its own course; the state is the first one's.
-        lifecycle = Lifecycle() if self.lifecycle.draining else self.lifecycle
+        under_way = self.lifecycle.drain in (State.GRACE, State.CUTTING)
+        lifecycle = Lifecycle() if under_way else self.lifecycle
         drain = Drain(lifecycle, limits, self.now(), places)
         while True:
             self._progress = trio.Event()
@@ -416,6 +376,43 @@ class BaseServer(Serving):
 
     def _trace_state(self, event: Event) -> None:
         self.emit(TraceKind.STATE, 0, event.name, self.lifecycle.loop.name)
+
+
+class _Turns:
+    """The turns of a loop in a task.
+
+    :param nursery: where requests are served; None for the loop of one request, which serves it.
+    """
+
+    tries_first = False
+
+    def __init__(
+        self, server: BaseServer, loop: Loop, alarm: Alarm, nursery: trio.Nursery | None
+    ) -> None:
+        self._server = server
+        self._loop = loop
+        self._alarm = alarm
+        self._nursery = nursery
+
+    async def sleep(self, until: float) -> bool:
+        return await self._server._sleep(self._alarm, until)
+
+    async def let_in(self) -> bool:
+        server = self._server
+        if self._nursery is not None:
+            for _ in range(_BATCH if server._gets_requests_itself() else 1):
+                if not server.is_running() or server.admission() is Admission.WAIT:
+                    break
+                pair = await server._next_request()
+                if pair is None:
+                    break
+                self._nursery.start_soon(server._serve_one, *pair, server.came_in())
+        elif (pair := await server._next_request()) is not None:
+            await server._serve_one(*pair, server.came_in())
+        return False
+
+    def end(self, event: Event) -> bool:
+        return self._server._control.end(self._loop, event)
 
 
 async def _settled(result: Any) -> Any:
