@@ -285,7 +285,7 @@ class BaseServer(Serving):
             raise AssertionError("a drain ends with a report")
         return self.drain_report
 
-    async def drain(self, timeout: float | None = None) -> DrainReport:
+    async def drain(self, timeout: float | None = None) -> DrainReport:  # noqa: ASYNC109 - the end cuts, not cancels
         """Wait for the requests that are being served; call this when no more are let in.
 
         The request whose handler calls this is not waited for.
@@ -296,7 +296,7 @@ class BaseServer(Serving):
         """
         return await self._drain(timeout)
 
-    async def _drain(self, timeout: float | None) -> DrainReport:
+    async def _drain(self, timeout: float | None) -> DrainReport:  # noqa: ASYNC109 - the end cuts, not cancels
         limits = attrs.evolve(self.limits, drain_timeout=timeout)
         caller = trio.lowlevel.current_task()
         places = [place for worker, place in self._workers.items() if worker.task is not caller]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+_Self = TypeVar("_Self", bound="BridgedRequest")
 
 __all__ = ["BridgedRequest"]
 
@@ -33,7 +35,7 @@ class BridgedRequest:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
-    def __enter__(self) -> BridgedRequest:
+    def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
         return self
 
     def __exit__(self, *_: object) -> None:

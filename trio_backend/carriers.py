@@ -104,7 +104,7 @@ async def carry_in_greenlet(
 
     :raises RuntimeError: greenlet is not installed.
     """
-    from .greenlets import bridge, wait_for
+    from .greenlets import bridge, wait_for  # noqa: PLC0415 - an extra
 
     lent = server.bridged_request(request, wait_for)
     return await bridge(_worker(), hook, lent, client_address)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import trio
 
@@ -20,17 +20,21 @@ except ImportError as error:
         "pip install 'sansio-server[greenlet]'"
     ) from error
 
-if TYPE_CHECKING:
-    from .worker import Worker
-
 __all__ = ["bridge", "wait_for"]
 
 _T = TypeVar("_T")
 
 
-async def bridge(worker: Worker, function: Callable[..., _T], *args: Any) -> _T:
+class HasGreenlet(Protocol):
+    """Somebody to be told which greenlet the work is in."""
+
+    greenlet: Any
+
+
+async def bridge(worker: HasGreenlet, function: Callable[..., _T], *args: Any) -> _T:
     """Call ``function(*args)`` in a greenlet, and await what it waits for.
 
+    :param worker: its ``greenlet`` is set meanwhile.
     :raises BaseException: what *function* raised; a cancellation of this task is raised inside it
         first, where it waits.
     """
