@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
-from sansio_server.deferred import settle_deferred
+from sansio_server.deferred import Deferred, settle_deferred
 from sansio_server.driver import continue_request, run_blocking, start_request
 from sansio_server.handlers import BaseRequestHandler
 from sansio_server.request import Step
@@ -51,9 +51,13 @@ class MemoryServer(Serving):
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
         run_blocking(continue_request(self, entry, request, client_address, "worker"))
 
-    def serve(self, request: Any, client_address: Any = "client", **kwargs: Any) -> None:
+    def start(self, request: Any, entry: Step = Step.VERIFY) -> Coroutine[Any, Any, None]:
+        """Take a request in; return what serves it."""
+        return start_request(self, request, "client", entry)
+
+    def serve(self, request: Any, client_address: Any = "client") -> None:
         """Take a request in and serve it, as a blocking loop does."""
-        run_blocking(start_request(self, request, client_address, **kwargs))
+        run_blocking(start_request(self, request, client_address))
 
     async def run_handler(self, request: Any = None) -> None:
         """Run the handler, with nothing of a request's life around it."""
@@ -65,6 +69,13 @@ class MemoryServer(Serving):
         events: list[TraceEvent] = []
         self.trace = events.append
         return events
+
+
+class AsyncMemoryServer(MemoryServer):
+    """Serves in place, but is awaited."""
+
+    def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
+        return Deferred(continue_request(self, entry, request, client_address, "worker"))
 
 
 class Pause(Awaitable[Any]):

@@ -1,0 +1,444 @@
+"""Every hook × every outcome, in place and elsewhere, against a model; then all the rest."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+import pytest
+
+from sansio_server.driver import continue_request, drive, place_of, run_blocking
+from sansio_server.exceptions import SuspendedError
+from sansio_server.ledger import Counters, current
+from sansio_server.request import Step
+from sansio_server.trace import TraceEvent, TraceKind
+
+from .memory import (
+    AsyncMemoryServer,
+    Escape,
+    Failure,
+    MemoryServer,
+    Pause,
+    Request,
+    run_suspending,
+)
+from .scripted import (
+    COLOURS,
+    ELSEWHERE,
+    IN_PLACE,
+    OUTCOMES,
+    CoroutineServer,
+    Ending,
+    Model,
+    Process,
+    ScriptedServer,
+    gives,
+    in_place,
+)
+
+
+def scripts(*hooks: str) -> Iterator[dict[str, str]]:
+    """Every combination of what the hooks named, and those that end a request, may do."""
+    names = (*hooks, "error", "shutdown", "report")
+    for outcomes in product(OUTCOMES, repeat=len(names)):
+        yield dict(zip(names, outcomes, strict=True))
+
+
+def check(
+    kind: type[ScriptedServer], process: Process, script: Mapping[str, str], *, traced: bool
+) -> None:
+    expected = Model(script, process).play()
+    server = kind(script, process)
+    events = server.traced() if traced else []
+    assert server.play() == expected, script
+    if traced:
+        check_trace(events, expected)
+
+
+def check_trace(events: list[TraceEvent], ending: Ending) -> None:
+    """Hooks are entered and left in pairs, the inner before the outer."""
+    assert events[0].kind is TraceKind.ACCEPT
+    within: list[tuple[int, str]] = []
+    for event in events[1:]:
+        match event.kind:
+            case TraceKind.ENTER:
+                within.append((event.request, event.what))
+            case TraceKind.LEAVE:
+                assert within.pop() == (event.request, event.what)
+            case TraceKind.ERROR:
+                assert within[-1] == (event.request, event.what)
+                assert isinstance(event.detail, (Failure, Escape))
+            case kind:
+                assert kind is TraceKind.CLOSE
+    assert within == []
+    closes = [event.request for event in events if event.kind is TraceKind.CLOSE]
+    assert len(set(closes)) == len(closes)
+    assert (1 in closes) != ending.is_open
+
+
+COLOUR = pytest.mark.parametrize("kind", COLOURS.values(), ids=COLOURS)
+
+
+@COLOUR
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+@pytest.mark.parametrize("process", IN_PLACE, ids=lambda process: process.__name__)
+def test_in_place(kind: type[ScriptedServer], process: Process, traced: bool) -> None:
+    for script in scripts("finish", *["process"] * IN_PLACE[process]):
+        check(kind, process, script, traced=traced)
+
+
+@COLOUR
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+@pytest.mark.parametrize("process", ELSEWHERE, ids=lambda process: process.__name__)
+def test_elsewhere(kind: type[ScriptedServer], process: Process, traced: bool) -> None:
+    for script in scripts("finish", *["process"] * ELSEWHERE[process]):
+        check(kind, process, script, traced=traced)
+
+
+@COLOUR
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+@pytest.mark.parametrize("verdict", ["refuse", "fail", "escape"])
+def test_a_verdict_other_than_yes(kind: type[ScriptedServer], verdict: str, traced: bool) -> None:
+    for script in scripts():
+        check(kind, in_place, {**script, "verify": verdict}, traced=traced)
+
+
+@COLOUR
+def test_requests_that_there_is_no_room_for(kind: type[ScriptedServer]) -> None:
+    for script in scripts("shed"):
+        model, server = Model(script, in_place), kind(script, in_place)
+        raised = ""
+        try:
+            model.elsewhere("shed")
+        except (Failure, Escape) as error:
+            raised = str(error)
+        calls, reported = model.stage.calls, model.stage.reported
+        expected = Ending(calls, reported, raised, "", model.is_open, model.errors)
+        assert server.play(Step.SHED) == expected, script
+
+
+def test_the_model_is_as_documented() -> None:
+    """The model, too, might be wrong; so here is what it says of the cases that people meet."""
+
+    def ending(process: Process, **script: str) -> Ending:
+        return Model(script, process).play()
+
+    calm = ["verify", "process", "finish", "shutdown"]
+    assert ending(in_place) == Ending(calm, [], "", "", False, 0)
+    assert ending(in_place, verify="no") == Ending(["verify", "shutdown"], [], "", "", False, 0)
+    assert ending(in_place, verify="fail") == Ending(
+        ["verify", "error", "shutdown"], ["verify 1"], "", "", False, 1
+    )
+    assert ending(in_place, finish="fail") == Ending(
+        ["verify", "process", "finish", "error", "shutdown"], ["finish 1"], "", "", False, 1
+    )
+    assert ending(in_place, finish="escape") == Ending(calm, [], "finish 1", "", False, 1)
+    assert ending(in_place, shutdown="fail") == Ending(
+        [*calm, "report"], ["shutdown 1"], "", "", False, 1
+    )
+    assert ending(in_place, finish="fail", error="fail") == Ending(
+        ["verify", "process", "finish", "error", "shutdown"], ["finish 1"], "error 1", "", False, 2
+    )
+    assert ending(gives, finish="escape") == Ending(
+        ["verify", "finish", "shutdown"], [], "", "finish 1", False, 1
+    )
+
+
+# Verdicts.
+
+
+@pytest.mark.parametrize("verdict", [False, None, 0, "", [], ()], ids=repr)
+def test_whatever_is_false_refuses(verdict: object) -> None:
+    server = MemoryServer(lambda *_: pytest.fail("served"))
+    server.verify_request = lambda request, client_address: verdict  # type: ignore[method-assign]
+    request = Request()
+    server.serve(request)
+    assert request.closed == 1
+    assert server.counters == Counters(accepted=1, refused=1, closed=1)
+
+
+@pytest.mark.parametrize("verdict", [True, 1, "yes", object()], ids=repr)
+def test_whatever_is_true_accepts(verdict: object) -> None:
+    served = []
+    server = MemoryServer(lambda *args: served.append(args))
+    server.verify_request = lambda request, client_address: verdict  # type: ignore[method-assign]
+    server.serve(Request())
+    assert len(served) == 1
+    assert server.counters == Counters(accepted=1, closed=1)
+
+
+def test_a_verdict_that_is_neither_is_an_error_of_its_hook() -> None:
+    class Unsure:
+        def __bool__(self) -> bool:
+            raise Failure
+
+    errors = []
+
+    class Server(MemoryServer):
+        def verify_request(self, request: Any, client_address: Any) -> Any:
+            return Unsure()
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            errors.append(client_address)
+
+    request = Request()
+    server = Server(lambda *_: pytest.fail("served"))
+    server.serve(request)
+    assert errors == ["client"]
+    assert request.closed == 1
+    assert server.counters == Counters(accepted=1, closed=1, errors=1)
+
+
+# Taking in and going on.
+
+
+def test_hooks_are_told_the_request_and_the_address() -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    class Server(MemoryServer):
+        def verify_request(self, request: Any, client_address: Any) -> bool:
+            calls.append(("verify", request, client_address))
+            return True
+
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            calls.append(("finish", request, client_address))
+            raise Failure
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            calls.append(("error", request, client_address))
+
+        def shutdown_request(self, request: Any) -> None:
+            calls.append(("shutdown", request))
+
+    request = Request()
+    Server().serve(request, "address")
+    assert calls == [
+        ("verify", request, "address"),
+        ("finish", request, "address"),
+        ("error", request, "address"),
+        ("shutdown", request),
+    ]
+
+
+def test_a_request_has_its_place_before_the_first_hook() -> None:
+    class Server(MemoryServer):
+        request_timeout = 2.0
+
+        def verify_request(self, request: Any, client_address: Any) -> bool:
+            place = self.ledger.find_exactly(self.request_key(request))
+            assert place is current.get()
+            assert place is not None
+            assert (place.client_address, place.since, place.deadline) == ("client", 5.0, 7.0)
+            return False
+
+    server = Server(time=5.0)
+    server.serve(Request())
+    assert server.counters == Counters(accepted=1, refused=1, closed=1)
+
+
+def test_a_request_in_place_is_in_the_hands_of_its_worker() -> None:
+    class Server(MemoryServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            [place] = self.ledger
+            assert (place.request, place.worker, place.in_place) == (request, "worker", True)
+            raise Failure
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            [place] = self.ledger
+            assert (place.request, place.worker) == (None, None)
+
+    server = Server()
+    server.serve(Request())
+    assert server.counters == Counters(accepted=1, closed=1, errors=1)
+
+
+def test_who_gave_a_request_away_may_have_said_who_works_at_it() -> None:
+    server = MemoryServer()
+    request = Request()
+    place = server.ledger.take(server.request_key(request), "client", 0.0)
+    place.worker = "thread"
+    coroutine = continue_request(server, Step.FINISH, request, "client", "another")
+    assert (place.request, place.worker, place.in_place) == (request, "thread", False)
+    run_blocking(coroutine)
+    assert not place.open
+
+
+def test_a_request_wrapped_on_the_way_keeps_its_place() -> None:
+    class Wrapped(Request):
+        def __init__(self, inner: Request) -> None:
+            super().__init__()
+            self.inner = inner
+
+    class Server(MemoryServer):
+        def process_request(self, request: Any, client_address: Any) -> Any:
+            return super().process_request(Wrapped(request), client_address)
+
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            assert isinstance(request, Wrapped)
+            assert len(self.ledger) == 1
+
+    server = Server()
+    server.serve(Request())
+    assert server.counters == Counters(accepted=1, closed=1)
+
+
+def test_a_request_wrapped_where_it_was_given_to_keeps_its_place() -> None:
+    """As a backend with threads has it: it says in the thread which place is in hand."""
+    server = MemoryServer()
+    server.process_request = lambda *_: None  # type: ignore[method-assign]
+    request, wrapped = Request(), Request()
+    server.serve(request)
+    assert current.get() is None
+    [place] = server.ledger
+    current.set(place)
+    run_blocking(continue_request(server, Step.FINISH, wrapped, "client", "thread"))
+    assert server.counters == Counters(accepted=1, closed=1)
+
+
+def test_an_unknown_request_gets_a_place_of_its_own() -> None:
+    """An override of the serve loop has brought it."""
+    server = MemoryServer(time=5.0, request_timeout=2.0)
+    place = place_of(server, Request(), "client")
+    assert (place.since, place.deadline) == (5.0, 7.0)
+    run_blocking(drive(server, Step.FINISH, Request(), "client", place))
+    assert server.counters == Counters(closed=1)
+
+
+def test_a_server_may_carry_its_handlers_elsewhere() -> None:
+    carried = []
+
+    class Server(AsyncMemoryServer):
+        async def carrier(self, hook: Any, *args: Any) -> Any:
+            await Pause()
+            carried.append((hook, args))
+            return hook(*args)
+
+    server, request = Server(), Request()
+    assert run_suspending(server.start(request)) == (None, 1)
+    assert carried == [(server.finish_request, (request, "client"))]
+    assert server.counters == Counters(accepted=1, closed=1)
+
+
+# Awaiting.
+
+
+def test_hooks_that_do_not_suspend_never_suspend_the_driver() -> None:
+    server = CoroutineServer({}, in_place)
+    coroutine = server.start(Request())
+    with pytest.raises(StopIteration):
+        coroutine.send(None)
+
+
+def test_the_driver_suspends_as_often_as_its_hooks_do() -> None:
+    class Server(AsyncMemoryServer):
+        async def verify_request(self, request: Any, client_address: Any) -> bool:
+            await Pause()
+            return True
+
+        async def shutdown_request(self, request: Any) -> None:
+            await Pause()
+            self.close_request(request)
+
+    server = Server()
+    assert run_suspending(server.start(Request())) == (None, 2)
+    assert server.counters == Counters(accepted=1, closed=1)
+
+
+def test_a_bare_call_of_super_is_awaited_after_the_hook() -> None:
+    order = []
+
+    class Server(AsyncMemoryServer):
+        def process_request(self, request: Any, client_address: Any) -> None:
+            super().process_request(request, client_address)
+            order.append("process")
+
+        async def finish_request(self, request: Any, client_address: Any) -> None:
+            await Pause()
+            order.append("finish")
+
+    server = Server()
+    assert run_suspending(server.start(Request())) == (None, 1)
+    assert order == ["process", "finish"]
+    assert server.counters == Counters(accepted=1, closed=1)
+
+
+# run_blocking.
+
+
+def test_a_coroutine_that_never_suspends_is_run_to_its_end() -> None:
+    async def inner() -> int:
+        return 7
+
+    async def outer() -> int:
+        return await inner() + 1
+
+    assert run_blocking(outer()) == 8
+
+
+@pytest.mark.parametrize("error", [Failure, Escape])
+def test_what_a_coroutine_raises_comes_out(error: type[BaseException]) -> None:
+    async def coroutine() -> None:
+        raise error
+
+    with pytest.raises(error):
+        run_blocking(coroutine())
+
+
+def test_an_await_that_suspends_is_an_error_at_that_very_line() -> None:
+    async def guilty() -> None:
+        await Pause()  # here
+
+    async def coroutine() -> None:
+        await guilty()
+
+    with pytest.raises(SuspendedError, match="suspends") as caught:
+        run_blocking(coroutine())
+    assert str(caught.traceback[-2].statement).strip() == "await Pause()  # here"
+
+
+def test_an_error_dealt_with_is_dealt_with() -> None:
+    async def coroutine() -> str:
+        for _ in range(3):
+            with pytest.raises(SuspendedError):
+                await Pause()
+        return "result"
+
+    assert run_blocking(coroutine()) == "result"
+
+
+def test_what_goes_on_suspending_is_closed() -> None:
+    pauses = []
+
+    async def coroutine() -> None:
+        while True:
+            try:
+                await Pause()
+            except SuspendedError:
+                pauses.append(1)
+            except GeneratorExit:
+                pauses.append(0)
+                raise
+
+    with pytest.raises(SuspendedError, match="went on suspending after 100 errors"):
+        run_blocking(coroutine())
+    assert pauses == [1] * 100 + [0]
+
+
+def test_a_handler_that_suspends_where_it_cannot_is_reported_and_its_request_closed() -> None:
+    errors = []
+
+    class Server(MemoryServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            errors.append(sys.exc_info()[1])
+
+    async def handler(*_: Any) -> None:
+        await Pause()
+
+    request = Request()
+    server = Server(handler)
+    server.serve(request)
+    assert [type(error) for error in errors] == [SuspendedError]
+    assert request.closed == 1
+    assert server.counters == Counters(accepted=1, closed=1, errors=1)
