@@ -16,19 +16,23 @@ __all__ = ["ObservedSocket", "observe"]
 
 
 class ObservedSocket(socket.socket):
-    """The socket of a request, whose server has a trace.
+    """The socket of a request, whose server has a trace."""
 
-    :param server: whose trace to tell.
-    :param sock: the socket to take over; it is detached.
-    """
+    #: Whose trace to tell; None for a copy that ``dup()`` made, which is no request.
+    _server: ServerHooks | None = None
 
-    def __init__(self, server: ServerHooks, sock: socket.socket) -> None:
+    @classmethod
+    def instead_of(cls, sock: socket.socket, server: ServerHooks) -> ObservedSocket:
+        """Take over *sock*, which is detached, and tell the trace of *server*."""
         timeout = sock.gettimeout()
-        super().__init__(sock.family, sock.type, sock.proto, sock.detach())
-        self.settimeout(timeout)
-        self._server = server
+        observed = cls(sock.family, sock.type, sock.proto, sock.detach())
+        observed.settimeout(timeout)
+        observed._server = server
+        return observed
 
     def _tell(self, direction: str, count: int) -> None:
+        if self._server is None:
+            return
         place = self._server.ledger.find_exactly(self.fileno())
         number = 0 if place is None else place.number
         self._server.emit(TraceKind.BYTES, number, direction, count)
@@ -81,7 +85,7 @@ def observe(server: ServerHooks, request: Any) -> Any:
     What an override made of a request (a TLS socket, say) is returned as it is.
     """
     if type(request) is socket.socket:
-        return ObservedSocket(server, request)
+        return ObservedSocket.instead_of(request, server)
     if type(request) is tuple and len(request) == 2 and type(request[1]) is socket.socket:
         data, sock = request
         server.emit(TraceKind.BYTES, 0, "in", len(data))
