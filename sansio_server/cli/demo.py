@@ -60,9 +60,14 @@ class Result:
     stopped: float
     failure: str = ""
 
+    @property
+    def is_right(self) -> bool:
+        """Whether the right reply came, and nothing went wrong."""
+        return not self.failure and self.received == self.sent.upper()
+
     def agrees_with(self, first: Result) -> bool:
-        """Say whether this is as it should be, and as in *first*."""
-        return not self.failure and self.received == self.sent.upper() and self.hooks == first.hooks
+        """Say whether this is right, and the hooks as in *first*."""
+        return self.is_right and self.hooks == first.hooks
 
 
 def try_out(way: Way, transport: Transport) -> Result:
@@ -95,6 +100,8 @@ def compare(results: Sequence[Result]) -> Iterable[str]:
     for result in results:
         if result.failure:
             hooks = result.failure
+        elif not result.is_right:
+            hooks = "WRONG REPLY"
         elif result is first:
             hooks = _names(first)
         elif result.hooks == first.hooks:

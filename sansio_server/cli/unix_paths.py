@@ -99,7 +99,7 @@ class OwnPathMixIn(_Server):
         """
         if self._own is not None:
             path, identity = self._own
-            self._own = None
             with suppress(OSError):
                 if identity is not None and _identity(path) == identity:
                     os.unlink(path)
+            self._own = None

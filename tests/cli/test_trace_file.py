@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from sansio_server import Outcome, TraceEvent, TraceKind
+from sansio_server.cli.trace_file import TraceFile, event_as_json
+
+
+@pytest.mark.parametrize(
+    ("detail", "written"),
+    [
+        (None, None),
+        (("127.0.0.1", 4711), ["127.0.0.1", 4711]),
+        (Outcome.FAILED, Outcome.FAILED),
+        (ValueError("no"), "ValueError: no"),
+        (b"\0name", "b'\\x00name'"),
+        ("two\nlines", "two\nlines"),
+    ],
+)
+def test_an_event_is_one_line_of_json(detail: object, written: object) -> None:
+    event = TraceEvent(1.5, TraceKind.LEAVE, 3, "finish_request", detail)
+    line = event_as_json("tcp:here:1", event)
+    assert line.index("\n") == len(line) - 1
+    assert json.loads(line) == {
+        "time": 1.5,
+        "server": "tcp:here:1",
+        "request": 3,
+        "kind": "leave",
+        "what": "finish_request",
+        "detail": written,
+    }
+
+
+def test_what_was_in_the_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    path.write_text("old")
+    trace = TraceFile(str(path))
+    trace.of("server")(TraceEvent(0.0, TraceKind.STATE, 0, "SERVE", "SERVING"))
+    trace.close()
+    [line] = path.read_text().splitlines()
+    assert json.loads(line)["what"] == "SERVE"
+
+
+def test_threads_and_children_write_whole_lines(tmp_path: Path) -> None:
+    path = tmp_path / "trace"
+    trace = TraceFile(str(path))
+    sink = trace.of("server")
+
+    def write() -> None:
+        for number in range(100):
+            sink(TraceEvent(0.0, TraceKind.ENTER, number, "hook" * 100))
+
+    pid = os.fork()
+    if pid == 0:
+        write()
+        os._exit(0)
+    threads = [threading.Thread(target=write) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert os.waitpid(pid, 0)[1] == 0
+    trace.close()
+    numbers = sorted(json.loads(line)["request"] for line in path.read_text().splitlines())
+    assert numbers == sorted(3 * list(range(100)))
+
+
+def test_a_full_disk_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    trace = TraceFile("/dev/full")
+    sink = trace.of("server")
+    for _ in range(3):
+        sink(TraceEvent(0.0, TraceKind.ENTER, 1, "hook"))
+    [record] = caplog.records
+    assert "the trace ends, /dev/full cannot be written: " in record.getMessage()
+    trace.close()
+
+
+def test_what_comes_after_the_end_is_dropped(tmp_path: Path) -> None:
+    trace = TraceFile(str(tmp_path / "trace"))
+    trace.close()
+    trace.of("server")(TraceEvent(0.0, TraceKind.ENTER, 1, "hook"))
+    assert (tmp_path / "trace").read_text() == ""
