@@ -1,0 +1,132 @@
+"""CPython's own tests pass with `socketserver` replaced: its tests, and those of what uses it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import attrs
+import pytest
+
+RUNNER = Path(__file__).with_name("run_test_socketserver.py")
+REPLACEMENT = "sync_backend"
+TIMEOUT = 120  # seconds
+
+
+@attrs.frozen
+class Suite:
+    """Tests of the interpreter's `test` package, and parts of the ids of those left out."""
+
+    tests: tuple[str, ...]
+    without: tuple[str, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module that the tests are in."""
+        return ".".join(self.tests[0].split(".")[:2])
+
+
+SOCKETSERVER = Suite(("test.test_socketserver",))
+HTTP = Suite(("test.test_httpservers",))
+WSGI = Suite(("test.test_wsgiref",))
+XMLRPC = Suite(
+    ("test.test_xmlrpc",),
+    # Each asks once where its server waits for two requests, and so takes the 3 s that it waits.
+    without=tuple(
+        f"MultiPathServerTestCase.test_{name}"
+        for name in (
+            *("path3", "empty_path", "root_path", "invalid_path"),
+            *("path_query", "path_fragment"),
+        )
+    ),
+)
+# What has a server in it, and what `logging.config.listen` is tested by.
+LOGGING = Suite(
+    (
+        *("test.test_logging.SocketHandlerTest", "test.test_logging.UnixSocketHandlerTest"),
+        *("test.test_logging.DatagramHandlerTest", "test.test_logging.UnixDatagramHandlerTest"),
+        *("test.test_logging.SysLogHandlerTest", "test.test_logging.UnixSysLogHandlerTest"),
+        *("test.test_logging.IPv6SysLogHandlerTest", "test.test_logging.HTTPHandlerTest"),
+        "test.test_logging.ConfigDictTest.test_listen_config_1_ok",
+        "test.test_logging.ConfigDictTest.test_listen_config_10_ok",
+        "test.test_logging.ConfigDictTest.test_listen_verify",
+    ),
+    # Closes its server first, then sleeps until the handler tries again.
+    without=("SocketHandlerTest.test_noserver",),
+)
+
+
+def run(suite: Suite, replacement: str, directory: Path) -> dict[str, object]:
+    """Run tests in a process of their own and return what became of them."""
+    if importlib.util.find_spec("test") is None or importlib.util.find_spec(suite.module) is None:
+        pytest.skip(f"this Python was installed without {suite.module}")
+    command = [sys.executable, str(RUNNER), replacement, "--tests", *suite.tests]
+    if suite.without:
+        command += ["--without", *suite.without]
+    process = subprocess.run(
+        command, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert process.stdout, process.stderr
+    outcome: dict[str, object] = json.loads(process.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr
+    assert "ResourceWarning" not in process.stderr, process.stderr
+    return outcome
+
+
+def check(suite: Suite, directory: Path, at_least: int) -> None:
+    """Run tests on the replacement and print how many ran."""
+    outcome = run(suite, REPLACEMENT, directory)
+    skipped = outcome["skipped"]
+    assert isinstance(skipped, dict)
+    ran = outcome["ran"]
+    assert isinstance(ran, int)
+    print(f"{suite.module} on {REPLACEMENT}: {ran} ran, {len(skipped)} of them skipped")
+    for name, reason in skipped.items():
+        print(f"  {name}: {reason}")
+    assert outcome["failed"] == []
+    assert ran - len(skipped) >= at_least
+
+
+def test_socketserver(tmp_path: Path) -> None:
+    check(SOCKETSERVER, tmp_path, at_least=20)
+
+
+def test_http_server(tmp_path: Path) -> None:
+    check(HTTP, tmp_path, at_least=40)
+
+
+def test_wsgiref(tmp_path: Path) -> None:
+    check(WSGI, tmp_path, at_least=30)
+
+
+def test_xmlrpc(tmp_path: Path) -> None:
+    check(XMLRPC, tmp_path, at_least=80)
+
+
+def test_logging(tmp_path: Path) -> None:
+    check(LOGGING, tmp_path, at_least=10)
+
+
+def test_runner_tells_of_failures(tmp_path: Path) -> None:
+    """A module that is no replacement makes the same tests fail."""
+    (tmp_path / "no_server.py").write_text(
+        "from sync_backend import *\nfrom sync_backend import __all__\n"
+        "class TCPServer(TCPServer):\n    def server_close(self): pass\n"
+    )
+    command = [sys.executable, str(RUNNER), "no_server"]
+    process = subprocess.run(
+        [*command, "--tests", "test.test_socketserver.SocketServerTest.test_context_manager"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), str(RUNNER.parents[2])])},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    outcome = json.loads(process.stdout.splitlines()[-1])
+    assert outcome["failed"] == ["test.test_socketserver.SocketServerTest.test_context_manager"]
+    assert process.returncode == 1
