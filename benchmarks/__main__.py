@@ -16,7 +16,7 @@ from .measure import Cores, Plan, measure, suits
 from .processes import Failed, Skipped, build_load
 from .results import Results, Row
 from .servers import FAMILIES, SERVERS
-from .works import DEFAULT_WORKS, Work
+from .works import DEFAULT_WORKS, QUICK_WORKS, Work
 
 #: Descriptors that are needed beside one for each connection held.
 SPARE_DESCRIPTORS = 100
@@ -35,8 +35,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--works",
-        default=",".join(DEFAULT_WORKS),
-        help="comma-separated, each MODE[:PEERS][:pDEPTH][:free] (default: %(default)s)",
+        help="comma-separated, each MODE[:PEERS][:pDEPTH][:free] "
+        f"({','.join(DEFAULT_WORKS)}; quick: {','.join(QUICK_WORKS)})",
     )
     add(
         "--with",
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, help="measured seconds of a round (1.5; quick: 0.4)")
     add("--warmup", type=float, help="seconds of load before that (0.3; quick: 0.1)")
     add("--stops", type=int, help="stops in a round (10; quick: 4)")
-    add("--limit", type=float, help="begin no further round after so many seconds (none; 100)")
+    add("--limit", type=float, help="begin nothing more after so many seconds (none; quick: 80)")
     add("--markdown", type=Path, metavar="FILE", help="write the tables there as well")
     add("--json", type=Path, metavar="FILE", help="write all rounds there")
     add("--list", action="store_true", help="list what would be measured, and leave")
@@ -60,9 +60,12 @@ def _parser() -> argparse.ArgumentParser:
 def _chosen(options: argparse.Namespace) -> list[Row]:
     families = {name for name, by_default in FAMILIES.items() if by_default}
     families.update(options.families)
+    works = QUICK_WORKS if options.quick else DEFAULT_WORKS
+    if options.works:
+        works = tuple(options.works.split(","))
     rows = [
         Row(work, server)
-        for work in map(Work.parse, options.works.split(","))
+        for work in map(Work.parse, works)
         for server in SERVERS
         if server.partition("-")[0] in families and suits(work, server)
     ]
@@ -93,6 +96,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         warmup=options.warmup or (0.1 if quick else 0.3),
         seconds=options.seconds or (0.4 if quick else 1.5),
         stops=options.stops or (4 if quick else 10),
+        patience=30.0 if quick else 60.0,
     )
 
 
@@ -113,7 +117,7 @@ def _run(rows: Sequence[Row], plan: Plan, rounds: int, limit: float) -> None:
             if row.problem:
                 continue
             if time.monotonic() > deadline:
-                row.problem = f"out of time after {len(row.rounds)} of {rounds} rounds"
+                row.problem = "" if row.rounds else "out of time"
                 continue
             progress = f"round {number + 1}/{rounds}  {row.work.name:14}{row.server:20}"
             try:
@@ -151,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 1
     os.sched_setaffinity(0, plan.cores.client)
-    limit = options.limit or (100.0 if options.quick else float("inf"))
+    limit = options.limit or (80.0 if options.quick else float("inf"))
     try:
         _run(rows, plan, options.rounds or (2 if options.quick else 5), limit)
     except KeyboardInterrupt:

@@ -36,13 +36,16 @@ class Cores:
 
 @attrs.frozen
 class Plan:
-    """How a round is measured: times in seconds, and how often a server is stopped."""
+    """How a round is measured: times in seconds, and how often a server is stopped.
+
+    :ivar patience: the most seconds that a process of a round may live.
+    """
 
     cores: Cores
     warmup: float
     seconds: float
     stops: int
-    patience: float = 60.0
+    patience: float
 
 
 def suits(work: Work, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-__all__ = ["DEFAULT_WORKS", "LOAD_MODES", "Work"]
+__all__ = ["DEFAULT_WORKS", "LOAD_MODES", "QUICK_WORKS", "Work"]
 
 LOAD_MODES = ("echo", "churn", "udp")
 
@@ -20,6 +20,9 @@ DEFAULT_WORKS = (
     "idle:5000",
     "stop",
 )
+
+#: What a quick run measures.
+QUICK_WORKS = ("stop", "churn:16", "udp:16", "echo:64", "echo:1000", "idle:1000")
 
 
 @attrs.frozen
