@@ -411,7 +411,7 @@ def test_an_error_dealt_with_is_dealt_with() -> None:
 def test_what_goes_on_suspending_is_closed() -> None:
     pauses = []
 
-    async def coroutine() -> None:
+    async def stubborn() -> None:
         while True:
             try:
                 await Pause()
@@ -421,8 +421,9 @@ def test_what_goes_on_suspending_is_closed() -> None:
                 pauses.append(0)
                 raise
 
+    coroutine = stubborn()
     with pytest.raises(SuspendedError, match="went on suspending after 100 errors"):
-        run_blocking(coroutine())
+        run_blocking(coroutine)
     assert pauses == [1] * 100 + [0]
 
 
