@@ -78,15 +78,8 @@ class SocketHooks(ServerHooks):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         try:
             self.socket.bind(self.server_address)
-        except OSError as error:
-            # The system does not say which address it means.
-            if error.errno is None or error.strerror is None:
-                raise
-            raise type(error)(
-                error.errno, f"{error.strerror}: cannot bind to {self.server_address!r}"
-            ) from None
-        except (TypeError, ValueError, OverflowError) as error:
-            raise type(error)(f"{error}: cannot bind to {self.server_address!r}") from None
+        except (OSError, TypeError, ValueError, OverflowError) as error:
+            raise _with_address(error, self.server_address) from None
         self.server_address = self.socket.getsockname()
         self._happened(Event.BIND)
 
@@ -181,6 +174,16 @@ class SocketHooks(ServerHooks):
         except OSError:
             return True
         return False
+
+
+def _with_address(error: Exception, address: Any) -> Exception:
+    """Return *error* with a message that says which address it means; the system's does not."""
+    where = f"cannot bind to {address!r}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return type(error)(error.errno, f"{error.strerror}: {where}")
+    if isinstance(error, UnicodeError):
+        return UnicodeError(f"{error}: {where}")  # its subclasses take no message
+    return type(error)(f"{error}: {where}")
 
 
 class DatagramHooks(SocketHooks):

@@ -35,6 +35,11 @@ def _close_clients() -> None:
 os.register_at_fork(after_in_child=_close_clients)
 
 
+def name_of(value: object) -> str:
+    """Name a parameter of a test."""
+    return getattr(value, "__name__", None) or repr(value).partition(" at 0x")[0]
+
+
 # Clients.
 
 
