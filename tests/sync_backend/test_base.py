@@ -1,0 +1,657 @@
+from __future__ import annotations
+
+import errno
+import selectors
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from sansio_server import serving
+from sansio_server.lifecycle import State
+from sansio_server.trace import TraceEvent, TraceKind
+from sync_backend import (
+    BaseRequestHandler,
+    BaseServer,
+    StreamRequestHandler,
+    TCPServer,
+    ThreadingTCPServer,
+    UDPServer,
+    poller,
+)
+from tests.sync_backend.support import (
+    HERE,
+    PATIENCE,
+    Watcher,
+    ask,
+    connect,
+    in_thread,
+    read_to_end,
+    running,
+)
+
+
+class Upper(StreamRequestHandler):
+    def handle(self) -> None:
+        self.wfile.write(self.rfile.readline().upper())
+
+
+class Stay(BaseRequestHandler):
+    """Stays until the client goes."""
+
+    def handle(self) -> None:
+        self.request.recv(1)
+
+
+class PatientServer(TCPServer):
+    """Counts the calls of handle_timeout()."""
+
+    timeout: float | None = PATIENCE
+    timeouts = 0
+
+    def handle_timeout(self) -> str:
+        self.timeouts += 1
+        return "timed out"
+
+
+@pytest.fixture
+def server() -> Iterator[PatientServer]:
+    with PatientServer(HERE, Upper) as server:
+        yield server
+
+
+class Sleeps:
+    """The sleeps of all loops, each with the seconds after which it would have ended by itself."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.timeouts: list[float | None] = []
+        self._begun = threading.Semaphore(0)
+
+        def begin(timeout: float | None) -> None:
+            self.timeouts.append(timeout)
+            self._begun.release()
+
+        class Selector(selectors.PollSelector):
+            def select(self, timeout: float | None = None) -> Any:
+                begin(timeout)
+                return super().select(timeout)
+
+        monkeypatch.setattr(poller, "_SELECTOR", Selector)
+
+    def wait_for_one(self) -> None:
+        """Wait until a loop goes to sleep, or find that one has since the last call."""
+        assert self._begun.acquire(timeout=PATIENCE)
+
+
+@pytest.fixture
+def sleeps(monkeypatch: pytest.MonkeyPatch) -> Sleeps:
+    return Sleeps(monkeypatch)
+
+
+# A server without a socket.
+
+
+def test_a_base_server_makes_no_socket() -> None:
+    server = BaseServer("anywhere", Upper)
+    assert (server.server_address, server.RequestHandlerClass) == ("anywhere", Upper)
+    assert not hasattr(server, "socket")
+    server.server_activate()
+    server.server_close()
+
+
+class OneByOne(BaseServer):
+    """Serves numbers that come through a socket pair."""
+
+    def __init__(self) -> None:
+        super().__init__(None, self.serve)
+        self.inside, self.outside = socket.socketpair()
+        self.served: list[int] = []
+
+    def serve(self, request: int, client_address: str, _server: BaseServer) -> None:
+        assert client_address == "outside"
+        self.served.append(request)
+
+    def fileno(self) -> int:
+        return self.inside.fileno()
+
+    def get_request(self) -> tuple[int, str]:
+        return self.inside.recv(1)[0], "outside"
+
+    def server_close(self) -> None:
+        super().server_close()
+        self.inside.close()
+        self.outside.close()
+
+
+def test_a_server_may_bring_requests_of_any_kind() -> None:
+    with OneByOne() as server:
+        server.outside.send(b"\1\2")
+        server.handle_request()
+        server.handle_request()
+        assert server.served == [1, 2]
+        assert (server.counters.accepted, server.counters.closed) == (2, 2)
+
+
+def test_the_block_of_a_with_statement_closes_the_server() -> None:
+    with TCPServer(HERE, Upper) as server:
+        assert server.fileno() >= 0
+    assert server.fileno() == -1
+
+
+# serve_forever().
+
+
+def test_clients_are_served_until_the_stop(server: PatientServer) -> None:
+    with running(server):
+        assert [ask(server, line) for line in (b"a\n", b"b\n")] == [b"A\n", b"B\n"]
+    assert server.counters.accepted == 2
+
+
+def test_a_server_serves_again_after_a_stop(server: PatientServer) -> None:
+    for _ in range(3):
+        with in_thread(server.serve_forever):
+            assert ask(server) == b"HELLO\n"
+            server.shutdown()
+    assert server.lifecycle.loop is State.IDLE
+
+
+def test_service_actions_are_called_in_each_turn() -> None:
+    class Server(TCPServer):
+        turns = 0
+
+        def service_actions(self) -> None:
+            self.turns += 1
+            if self.turns == 5:
+                self.shutdown()
+
+    with Server(HERE, Upper) as server:
+        server.serve_forever(poll_interval=0.001)
+        assert server.turns == 5
+
+
+def test_service_actions_may_be_a_coroutine_function() -> None:
+    class Server(TCPServer):
+        async def service_actions(self) -> None:
+            self.shutdown()
+
+    with Server(HERE, Upper) as server:
+        server.serve_forever(poll_interval=0.001)
+
+
+def test_without_a_poll_interval_there_are_turns_for_clients_only(sleeps: Sleeps) -> None:
+    class Server(TCPServer):
+        turns = 0
+
+        def service_actions(self) -> None:
+            self.turns += 1
+
+    server = Server(HERE, Upper)
+    with server, in_thread(server.serve_forever, None):
+        ask(server)
+        sleeps.wait_for_one()
+        server.shutdown()
+    assert server.turns >= 1
+    assert set(sleeps.timeouts) == {None}
+
+
+@pytest.mark.parametrize("kind", [TCPServer, ThreadingTCPServer, UDPServer])
+def test_an_idle_server_sleeps_until_something_happens(
+    kind: type[TCPServer], sleeps: Sleeps
+) -> None:
+    with running(kind(HERE, Stay)):
+        sleeps.wait_for_one()
+    assert sleeps.timeouts == [None]
+
+
+def test_a_server_whose_clients_are_idle_sleeps_too(sleeps: Sleeps) -> None:
+    server = ThreadingTCPServer(HERE, Stay)
+    server.trace = watcher = Watcher()
+    with running(server):
+        clients = [connect(server) for _ in range(5)]
+        watcher.wait_for(TraceKind.ENTER, "finish_request", 5)
+        slept = len(sleeps.timeouts)
+        for client in clients:
+            client.close()
+        watcher.wait_for(TraceKind.CLOSE, count=5)
+        # Nor does the loop wake up when a client goes, unless it waits for room.
+        assert len(sleeps.timeouts) <= slept + 1
+    assert set(sleeps.timeouts) <= {None}
+
+
+def test_serving_on_a_closed_socket_is_an_error(server: PatientServer) -> None:
+    server.server_close()
+    with pytest.raises(ValueError, match="-1"):
+        server.serve_forever()
+    with pytest.raises(ValueError, match="-1"):
+        server.handle_request()
+    assert server.lifecycle.loop is State.IDLE
+
+
+def test_a_server_may_be_closed_while_it_serves(server: PatientServer) -> None:
+    server.trace = watcher = Watcher()
+    with in_thread(server.serve_forever):
+        watcher.wait_until_serving()
+        ask(server)
+        server.server_close()
+    assert server.lifecycle.loop is State.IDLE
+
+
+def test_a_handler_may_close_the_server() -> None:
+    class Last(Upper):
+        def finish(self) -> None:
+            super().finish()
+            self.server.server_close()
+
+    with TCPServer(HERE, Last) as server, in_thread(server.serve_forever):
+        assert ask(server) == b"HELLO\n"
+
+
+def test_a_socket_may_be_swapped_in_and_bound_by_hand() -> None:
+    server = TCPServer(None, Upper, bind_and_activate=False)
+    server.socket.close()
+    server.socket = socket.create_server(HERE)
+    server.server_address = server.socket.getsockname()
+    with running(server):
+        assert ask(server) == b"HELLO\n"
+
+
+def test_an_exception_of_a_handler_does_not_end_the_loop(
+    server: PatientServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.RequestHandlerClass = lambda *_: 1 / 0
+    with running(server):
+        assert ask(server) == b""
+        assert ask(server) == b""
+    assert capsys.readouterr().err.count("ZeroDivisionError") == 2
+    assert server.counters.errors == 2
+
+
+def test_ctrl_c_in_a_handler_ends_the_loop_and_closes_the_request(server: PatientServer) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    server.RequestHandlerClass = interrupt
+    client = connect(server)
+    with pytest.raises(KeyboardInterrupt):
+        server.serve_forever()
+    assert read_to_end(client) == b""
+    assert server.lifecycle.loop is State.IDLE
+    server.RequestHandlerClass = Upper
+    with running(server):
+        assert ask(server) == b"HELLO\n"
+
+
+def test_ctrl_c_ends_the_loops_sleep(server: PatientServer) -> None:
+    server.trace = watcher = Watcher()
+
+    def press() -> None:
+        watcher.wait_until_serving()
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    with in_thread(press), pytest.raises(KeyboardInterrupt):
+        server.serve_forever()
+    with running(server):
+        assert ask(server) == b"HELLO\n"
+
+
+# handle_request().
+
+
+def test_one_request_is_served(server: PatientServer) -> None:
+    client = connect(server)
+    client.sendall(b"hello\n")
+    assert server.handle_request() is None
+    assert read_to_end(client) == b"HELLO\n"
+    assert server.timeouts == 0
+
+
+def test_a_timeout_is_handled(server: PatientServer) -> None:
+    server.timeout = 0
+    assert server.handle_request() == "timed out"
+    server.timeout = 0.001
+    assert server.handle_request() == "timed out"
+    assert server.timeouts == 2
+
+
+def test_the_timeout_of_the_socket_counts_if_it_is_shorter(server: PatientServer) -> None:
+    server.socket.settimeout(0.001)
+    assert server.handle_request() == "timed out"
+    server.timeout, timeout = 0.001, PATIENCE
+    server.socket.settimeout(timeout)
+    assert server.handle_request() == "timed out"
+    assert server.socket.gettimeout() == timeout
+
+
+def test_without_a_timeout_the_wait_has_no_end_of_its_own(
+    server: PatientServer, sleeps: Sleeps
+) -> None:
+    server.timeout = None
+    client = connect(server)
+    client.sendall(b"hello\n")
+    server.handle_request()
+    assert read_to_end(client) == b"HELLO\n"
+    assert sleeps.timeouts == [None]
+
+
+def test_handle_timeout_may_be_a_coroutine_function() -> None:
+    class Server(TCPServer):
+        timeout = 0
+
+        async def handle_timeout(self) -> str:
+            return "timed out"
+
+    with Server(HERE, Upper) as server:
+        assert server.handle_request() == "timed out"
+
+
+def test_a_connection_that_fails_ends_the_wait(server: PatientServer) -> None:
+    def fail() -> None:
+        raise ConnectionAbortedError(errno.ECONNABORTED, "lost")
+
+    server.get_request = fail  # type: ignore[method-assign]
+    with connect(server):
+        assert server.handle_request() is None
+    assert server.counters.connection_errors == 1
+    assert server.timeouts == 0
+
+
+def test_a_kept_stop_ends_the_wait(server: PatientServer) -> None:
+    server.shutdown()
+    assert server.handle_request() is None
+    assert server.timeouts == 0
+
+
+def test_several_threads_may_wait_at_once(server: PatientServer) -> None:
+    with in_thread(server.handle_request), in_thread(server.handle_request):
+        assert ask(server) == b"HELLO\n"
+        assert ask(server) == b"HELLO\n"
+    assert server.lifecycle.loop is State.IDLE
+
+
+# get_request().
+
+
+def test_requests_are_taken_one_after_the_other_while_there_are_any(
+    server: PatientServer, sleeps: Sleeps
+) -> None:
+    clients = [connect(server) for _ in range(5)]
+    for client in clients:
+        client.sendall(b"hello\n")
+    with running(server):
+        assert [read_to_end(client) for client in clients] == [b"HELLO\n"] * 5
+    assert len(sleeps.timeouts) <= 1
+
+
+def test_an_overridden_get_request_is_called_for_those_who_are_there_only() -> None:
+    class Server(TCPServer):
+        calls = 0
+
+        def get_request(self) -> Any:
+            self.calls += 1
+            return super().get_request()
+
+    server = Server(HERE, Upper)
+    with running(server):
+        for _ in range(3):
+            ask(server)
+    assert server.calls == 3
+
+
+def test_get_request_may_be_a_coroutine_function() -> None:
+    class Server(TCPServer):
+        async def get_request(self) -> Any:
+            return super().get_request()
+
+    server = Server(HERE, Upper)
+    with running(server):
+        assert ask(server) == b"HELLO\n"
+
+
+def test_an_exception_of_get_request_that_is_no_oserror_ends_the_loop(
+    server: PatientServer,
+) -> None:
+    server.get_request = lambda: 1 / 0  # type: ignore[method-assign]
+    with connect(server), pytest.raises(ZeroDivisionError):
+        server.serve_forever()
+    assert server.lifecycle.loop is State.IDLE
+
+
+class FailingServer(TCPServer):
+    """Cannot accept at first, for the reasons given."""
+
+    errors: tuple[int, ...] = ()
+
+    def get_request(self) -> Any:
+        if self.errors:
+            code, *rest = self.errors
+            self.errors = tuple(rest)
+            raise OSError(code, "no")
+        return super().get_request()
+
+
+def test_a_full_machine_is_left_alone_for_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    server = FailingServer(HERE, Upper)
+    server.errors = (errno.EMFILE, errno.ENFILE)
+    with running(server):
+        assert ask(server) == b"HELLO\n"
+        assert ask(server) == b"HELLO\n"
+    assert server.counters.capacity_errors == 2
+    began, ended = (record.getMessage() for record in caplog.records)
+    assert "FailingServer on ('127.0.0.1'" in began
+    assert "cannot accept" in began
+    assert ended.endswith("accepts again")
+
+
+def test_a_lost_connection_is_counted_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    server = FailingServer(HERE, Upper)
+    server.errors = (errno.ECONNABORTED, errno.EPROTO, errno.EAGAIN, errno.EINVAL)
+    with running(server):
+        assert ask(server) == b"HELLO\n"
+    assert server.counters.connection_errors == 3
+    assert server.counters.capacity_errors == 0
+    assert caplog.records == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what shutdown() does there")
+def test_a_dead_listener_ends_the_loop_with_the_error(server: PatientServer) -> None:
+    server.socket.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(OSError, match="Invalid argument") as caught:
+        server.serve_forever()
+    assert caught.value.errno == errno.EINVAL
+
+
+# Limits.
+
+
+def connected_and_served(server: TCPServer, watcher: Watcher) -> socket.socket:
+    served = watcher.count(TraceKind.ENTER, "finish_request")
+    client = connect(server)
+    watcher.wait_for(TraceKind.ENTER, "finish_request", served + 1)
+    return client
+
+
+def test_a_full_server_leaves_clients_waiting(sleeps: Sleeps) -> None:
+    server = ThreadingTCPServer(HERE, Stay)
+    server.max_connections = 1
+    server.trace = watcher = Watcher()
+    with running(server):
+        first = connected_and_served(server, watcher)
+        second = connect(server)
+        first.close()
+        second.close()
+        watcher.wait_for(TraceKind.CLOSE, count=2)
+    order = [e.kind for e in watcher.events if e.kind in {TraceKind.ACCEPT, TraceKind.CLOSE}]
+    assert order == [TraceKind.ACCEPT, TraceKind.CLOSE] * 2
+    assert set(sleeps.timeouts) == {None}
+
+
+def test_a_full_server_lets_nobody_in_who_asks_for_one_request() -> None:
+    server = ThreadingTCPServer(HERE, Stay)
+    server.max_connections = 1
+    server.trace = watcher = Watcher()
+    with server:
+        with connect(server):
+            server.handle_request()
+            server.timeout = 0
+            with connect(server):
+                server.handle_request()
+                assert server.counters.accepted == 1
+        watcher.wait_for(TraceKind.CLOSE)
+        server.handle_request()
+        assert server.counters.accepted == 2
+
+
+def test_room_made_by_another_loop_is_seen() -> None:
+    # Two loops: the one that is full sleeps, while the other ends its own.
+    server = ThreadingTCPServer(HERE, Stay)
+    server.max_connections = 1
+    server.trace = watcher = Watcher()
+    with server, in_thread(server.handle_request):
+        first = connected_and_served(server, watcher)
+        with in_thread(server.handle_request):
+            watcher.wait_for(TraceKind.STATE, "WAIT", 2)
+            first.close()
+            connected_and_served(server, watcher).close()
+            server.shutdown()
+
+
+def test_a_shedding_server_tells_clients_that_it_is_full() -> None:
+    class Server(ThreadingTCPServer):
+        max_connections = 1
+        when_full = "shed"
+
+        def shed_request(self, request: socket.socket, client_address: Any) -> None:
+            request.sendall(b"full\n")
+
+    server = Server(HERE, Stay)
+    server.trace = watcher = Watcher()
+    with running(server):
+        first = connected_and_served(server, watcher)
+        assert read_to_end(connect(server)) == b"full\n"
+        assert read_to_end(connect(server)) == b"full\n"
+        first.close()
+        watcher.wait_for(TraceKind.CLOSE, count=3)
+        connected_and_served(server, watcher).close()
+    assert server.counters.shed == watcher.count(TraceKind.OVERLOAD, "shed") == 2
+    assert server.counters.accepted == 4
+
+
+def test_by_default_what_is_shed_is_just_closed() -> None:
+    server = ThreadingTCPServer(HERE, Stay)
+    server.max_connections, server.when_full = 1, "shed"
+    server.trace = watcher = Watcher()
+    with running(server), connected_and_served(server, watcher):
+        assert read_to_end(connect(server)) == b""
+
+
+def test_requests_closed_behind_the_servers_back_make_room_after_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(serving, "SWEEP_INTERVAL", 0.01)
+
+    class Server(TCPServer):
+        max_connections = 1
+        kept: Any = None
+
+        def process_request(self, request: Any, client_address: Any) -> Any:
+            if self.kept is not None:
+                return super().process_request(request, client_address)
+            self.kept = request
+            return None
+
+    server = Server(HERE, Upper)
+    server.trace = watcher = Watcher()
+    with running(server):
+        with connect(server):
+            watcher.wait_for(TraceKind.LEAVE, "process_request")
+            second = connect(server)
+            second.sendall(b"hello\n")
+            server.kept.close()
+            assert read_to_end(second) == b"HELLO\n"
+    assert server.counters.closed == 2
+
+
+def test_a_suspended_server_lets_nobody_in(server: PatientServer) -> None:
+    server.suspend()
+    server.timeout = 0
+    client = connect(server)
+    client.sendall(b"hello\n")
+    assert server.handle_request() == "timed out"
+    server.resume()
+    assert server.handle_request() is None
+    assert read_to_end(client) == b"HELLO\n"
+
+
+def test_a_loop_is_suspended_and_resumed_at_once(server: PatientServer, sleeps: Sleeps) -> None:
+    server.trace = watcher = Watcher()
+    server.suspend()
+    with running(server):
+        watcher.wait_until_serving()
+        client = connect(server)
+        client.sendall(b"hello\n")
+        server.resume()
+        assert read_to_end(client) == b"HELLO\n"
+        server.suspend()
+        with connect(server):
+            server.shutdown()
+    assert server.counters.accepted == 1
+    assert set(sleeps.timeouts) == {None}
+
+
+@pytest.mark.parametrize("name", ["serve_forever", "handle_request"])
+def test_limits_are_checked_before_serving(server: PatientServer, name: str) -> None:
+    server.max_connections = -1
+    with pytest.raises(ValueError, match=r"max_connections must be 1 or more, .* not -1"):
+        getattr(server, name)()
+    assert server.lifecycle.loop is State.IDLE
+
+
+# The trace.
+
+
+def test_the_trace_tells_of_all_that_happens() -> None:
+    events: list[TraceEvent] = []
+    with PatientServer(HERE, Upper, bind_and_activate=False) as server:
+        server.trace = events.append
+        server.server_bind()
+        server.server_activate()
+        client = connect(server)
+        client.sendall(b"hello\n")
+        server.handle_request()
+        client.close()
+    told = [(event.kind.value, event.request, event.what) for event in events]
+    assert told == [
+        ("state", 0, "BIND"),
+        ("state", 0, "ACTIVATE"),
+        ("state", 0, "WAIT"),
+        ("state", 0, "REQUEST"),
+        ("accept", 1, "accept"),
+        ("enter", 1, "verify_request"),
+        ("leave", 1, "verify_request"),
+        ("enter", 1, "process_request"),
+        ("enter", 1, "finish_request"),
+        ("bytes", 1, "in"),
+        ("bytes", 1, "out"),
+        ("leave", 1, "finish_request"),
+        ("enter", 1, "shutdown_request"),
+        ("close", 1, "close"),
+        ("leave", 1, "shutdown_request"),
+        ("leave", 1, "process_request"),
+        ("state", 0, "CLOSE"),
+    ]
+    assert [event.time for event in events] == sorted(event.time for event in events)
+
+
+def test_a_trace_that_fails_does_no_harm(
+    server: PatientServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.trace = lambda _: 1 / 0
+    client = connect(server)
+    client.sendall(b"hello\n")
+    server.handle_request()
+    assert read_to_end(client) == b"HELLO\n"
+    assert "the trace" in caplog.text
