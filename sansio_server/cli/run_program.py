@@ -117,24 +117,27 @@ def _replace(replacement: ModuleType, prog: str) -> None:
 
 
 def _find_file(path: str) -> tuple[ModuleType, CodeType]:
-    importer = pkgutil.get_importer(path)
-    if importer is not None:  # a folder or a zip
-        sys.path[: has_own_entry()] = [path]
+    # Made absolute as Python does it, which leaves dots where they are.
+    file = path if os.path.isabs(path) else os.path.join(os.getcwd(), path)
+    importer = pkgutil.get_importer(file)
+    if importer is not None:  # it is a folder or a zip
+        sys.path[: has_own_entry()] = [file]
         spec = importer.find_spec("__main__")
         if spec is None:
             raise CommandError(f"there is no __main__.py in {path!r}")
         return _load(spec)
-    program = ModuleType("__main__")
-    program.__file__ = os.path.abspath(path)
-    program.__loader__ = SourceFileLoader("__main__", program.__file__)
     try:
-        with io.open_code(program.__file__) as file:
-            source = file.read()
+        with io.open_code(file) as opened:
+            source = opened.read()
     except OSError as error:
         raise CommandError(f"cannot open {path!r}: {error.strerror}") from error
     if has_own_entry():
-        sys.path[0] = os.path.dirname(os.path.realpath(path))
-    return program, compile(source, program.__file__, "exec", dont_inherit=True)
+        sys.path[0] = os.path.dirname(os.path.realpath(file))
+    program = ModuleType("__main__")
+    program.__file__ = file
+    program.__loader__ = SourceFileLoader("__main__", file)
+    program.__dict__["__cached__"] = None
+    return program, compile(source, file, "exec", dont_inherit=True)
 
 
 def _find_module(name: str) -> tuple[ModuleType, CodeType]:
@@ -150,8 +153,6 @@ def _find_module(name: str) -> tuple[ModuleType, CodeType]:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise  # it is the program that misses something
         spec = None
-    except ValueError as error:
-        raise CommandError(f"{name!r} is no name of a module: {error}") from error
     if spec is None:
         raise CommandError(f"there is no module {name!r} to run{hint}")
     return _load(spec)
