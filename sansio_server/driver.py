@@ -23,6 +23,7 @@ __all__ = [
     "place_of",
     "run_blocking",
     "start_request",
+    "take_in",
 ]
 
 _T = TypeVar("_T")
@@ -80,13 +81,21 @@ def start_request(
     :param entry: ``Step.VERIFY``, or ``Step.SHED`` for a request that there is no room for.
     :raises BaseException: (when awaited) what a hook raised and no ``handle_error`` dealt with.
     """
+    return drive(server, entry, request, client_address, take_in(server, request, client_address))
+
+
+def take_in(server: DrivenServer, request: Any, client_address: Any) -> Place:
+    """Return a place for *request*, which has just come.
+
+    Call this in the serve loop, before the next request, where something else is to :func:`drive`
+    this one: a task, as a rule. :func:`start_request` does both.
+    """
     place = server.ledger.take(
         server.request_key(request), client_address, server.now(), server.request_timeout
     )
-    current.set(place)
     if server.trace is not None:
         server.emit(TraceKind.ACCEPT, place.number, "accept", client_address)
-    return drive(server, entry, request, client_address, place)
+    return place
 
 
 def continue_request(
@@ -129,6 +138,7 @@ async def drive(  # noqa: C901, PLR0912 - a part of its own would cost a call in
     An exception that the table leads to a report of has been dealt with; every other goes on to the
     caller, after the rest of the table has been walked while it is being handled.
     """
+    current.set(place)
     while step < _GIVEN:
         result: Any
         name, takes_address, is_work, row = _PLAN[step]

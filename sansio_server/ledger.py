@@ -75,8 +75,7 @@ class Place:
     passed_back: bool = False
 
 
-#: The place of the request that hooks in this context have in hand. A backend that serves requests
-#: in threads of their own sets it there.
+#: The place of the request that hooks in this context have in hand; the driver sets it.
 current: Final[ContextVar[Place | None]] = ContextVar("current", default=None)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -14,10 +14,10 @@ import trio
 
 from sansio_server.deferred import Deferred, is_awaitable
 from sansio_server.drain import Drain, DrainReport
-from sansio_server.driver import continue_request, start_request
+from sansio_server.driver import continue_request, drive, take_in
 from sansio_server.handlers import is_asynchronous
 from sansio_server.hooks import LOGGER
-from sansio_server.ledger import Place, current
+from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event, Lifecycle, State
 from sansio_server.limits import Admission
 from sansio_server.loop import request_loop, serve_loop
@@ -125,7 +125,8 @@ class BaseServer(Serving):
             if failure is not None:
                 raise failure
 
-    async def _next_request(self) -> tuple[Any, Any] | None:
+    async def _next_request(self) -> tuple[Place, Coroutine[Any, Any, None]] | None:
+        """Let one request in, if there is one; return its place and what serves it, for a task."""
         try:
             pair = self.get_request()
             if type(pair) is not tuple and is_awaitable(pair):
@@ -134,7 +135,12 @@ class BaseServer(Serving):
             self.accept_failed(error)
             return None
         request, client_address = pair
-        return request, client_address
+        if self.trace is not None:
+            request = self._observed(request)
+        # The place is taken here, not in the task, or all that are there would seem to have room.
+        entry = self.came_in()
+        place = take_in(self, request, client_address)
+        return place, drive(self, entry, request, client_address, place)
 
     async def handle_request(self) -> Any:
         """Serve one request, or call ``handle_timeout()`` when none comes in time.
@@ -171,20 +177,14 @@ class BaseServer(Serving):
 
     # One request.
 
-    async def _serve_one(self, request: Any, client_address: Any, entry: Step) -> None:
+    async def _serve_one(self, place: Place, served: Coroutine[Any, Any, None]) -> None:
         """Serve a request from its entry to its end: what its task does."""
         worker = Worker()
-        if self.trace is not None:
-            request = self._observed(request)
-        drive = start_request(self, request, client_address, entry)
-        place = current.get()
-        if place is None:
-            raise AssertionError("start_request() takes a place")
         place.worker = worker
         self._workers[worker] = place
         try:
             with worker.scope:
-                await drive
+                await served
         finally:
             del self._workers[worker]
             place.worker = place.request = None  # if it is still open, an override keeps it
@@ -406,9 +406,9 @@ class _Turns:
                 pair = await server._next_request()
                 if pair is None:
                     break
-                self._nursery.start_soon(server._serve_one, *pair, server.came_in())
+                self._nursery.start_soon(server._serve_one, *pair)
         elif (pair := await server._next_request()) is not None:
-            await server._serve_one(*pair, server.came_in())
+            await server._serve_one(*pair)
         return False
 
     def end(self, event: Event) -> bool:
