@@ -23,6 +23,7 @@ MODULES = [
     "ledger",
     "lifecycle",
     "limits",
+    "loop",
     "request",
     "serving",
     "streams",

@@ -1,0 +1,304 @@
+"""What a loop is told between two requests: whether to accept, how long to sleep, whom to cut."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import math
+from typing import Any
+
+import pytest
+
+from sansio_server.ledger import Counters, Place
+from sansio_server.lifecycle import Event, State
+from sansio_server.limits import Admission
+from sansio_server.request import Step
+from sansio_server.serving import SWEEP_INTERVAL, Plan
+from sansio_server.trace import TraceKind
+
+from .memory import MemoryServer, Request
+
+FULL = OSError(errno.EMFILE, "too many open files")
+LOST = OSError(errno.ECONNABORTED, "aborted")
+DEAD = OSError(errno.EBADF, "bad descriptor")
+
+
+def with_requests(count: int, **attributes: Any) -> MemoryServer:
+    """A server that has so many open requests, numbered keys, and a worker at each."""
+    server = MemoryServer(**attributes)
+    for key in range(count):
+        server.ledger.take(key, f"client {key}", server.now(), server.request_timeout)
+    for place in server.ledger:
+        place.worker = "worker"
+    return server
+
+
+# Running and suspending.
+
+
+def test_a_loop_goes_on_while_the_server_runs() -> None:
+    server = MemoryServer()
+    assert not server.is_running()
+    server._happened(Event.SERVE)
+    assert server.is_running()
+    server._happened(Event.SHUTDOWN)
+    assert not server.is_running()
+
+
+def test_suspended_means_neither_accept_nor_listen() -> None:
+    server = MemoryServer()
+    server.suspend()
+    assert server.suspended()
+    assert server.admission() is Admission.WAIT
+    assert server.plan(5.0) == Plan(listen=False, until=5.0)
+    server.resume()
+    assert not server.suspended()
+    assert server.admission() is Admission.ACCEPT
+    assert server.plan(5.0) == Plan(listen=True, until=5.0)
+
+
+def test_turns_are_needed_if_there_is_something_to_do_in_them() -> None:
+    class Busy(MemoryServer):
+        def service_actions(self) -> None:
+            """Something to do."""
+
+    assert not MemoryServer().needs_turns()
+    assert Busy().needs_turns()
+    server = MemoryServer()
+    server.service_actions = lambda: None  # type: ignore[method-assign]
+    assert server.needs_turns()
+
+
+# Limits.
+
+
+def test_a_full_server_waits_or_sheds() -> None:
+    assert with_requests(1, max_connections=2).admission() is Admission.ACCEPT
+    assert with_requests(2, max_connections=2).admission() is Admission.WAIT
+    assert with_requests(2, max_connections=2, when_full="shed").admission() is Admission.SHED
+
+
+def test_a_full_server_that_waits_does_not_listen_and_one_that_sheds_does() -> None:
+    assert not with_requests(1, max_connections=1).plan(math.inf).listen
+    assert with_requests(1, max_connections=1, when_full="shed").plan(math.inf).listen
+
+
+def test_what_comes_in_while_there_is_room_is_asked_about() -> None:
+    server = with_requests(1, max_connections=2)
+    assert server.came_in() is Step.VERIFY
+    assert server.counters == Counters(accepted=1)
+
+
+def test_what_comes_in_beyond_the_limit_is_shed() -> None:
+    server = with_requests(2, max_connections=2, when_full="shed")
+    events = server.traced()
+    assert server.came_in() is Step.SHED
+    assert server.counters == Counters(accepted=2, shed=1)
+    assert [(event.kind, event.what) for event in events] == [(TraceKind.OVERLOAD, "shed")]
+
+
+def test_a_backend_may_know_a_limit_of_its_own() -> None:
+    class Server(MemoryServer):
+        def _capacity(self) -> int:
+            return 0
+
+    assert Server().admission() is Admission.WAIT
+
+
+# Accepting that fails.
+
+
+def test_a_full_machine_is_left_alone_for_a_while() -> None:
+    server = MemoryServer(time=10.0)
+    server.accept_failed(FULL)
+    assert server.admission() is Admission.WAIT
+    assert server.plan(math.inf) == Plan(listen=False, until=10.1)
+    assert server.plan(10.05).until == 10.05
+    server.time = 10.1
+    assert server.admission() is Admission.ACCEPT
+    assert server.plan(math.inf) == Plan(listen=True, until=math.inf)
+
+
+def test_each_failure_makes_the_while_longer_until_a_request_comes_in() -> None:
+    server = MemoryServer()
+    for delay in (0.1, 0.2, 0.4, 0.8, 1.0, 1.0):
+        server.accept_failed(FULL)
+        assert server.plan(math.inf).until == server.time + delay
+        server.time += delay
+    assert server.came_in() is Step.VERIFY
+    server.accept_failed(FULL)
+    assert server.plan(math.inf).until == server.time + 0.1
+    assert server.counters == Counters(capacity_errors=7)
+
+
+def test_an_episode_is_logged_once_at_each_end(caplog: pytest.LogCaptureFixture) -> None:
+    server = MemoryServer()
+    with caplog.at_level(logging.INFO, "sansio_server"):
+        for _ in range(5):
+            server.accept_failed(FULL)
+        server.came_in()
+        server.came_in()
+    first, last = (record.getMessage() for record in caplog.records)
+    assert first.startswith("MemoryServer on 'memory' cannot accept, and waits until it can: ")
+    assert "too many open files" in first
+    assert last == "MemoryServer on 'memory' accepts again"
+
+
+def test_a_lost_connection_is_counted_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    server = MemoryServer()
+    events = server.traced()
+    server.accept_failed(LOST)
+    assert server.admission() is Admission.ACCEPT
+    assert server.counters == Counters(connection_errors=1)
+    assert [(e.kind, e.what, e.detail) for e in events] == [
+        (TraceKind.OVERLOAD, "connection-error", LOST)
+    ]
+    assert caplog.records == []
+
+
+def test_a_full_machine_is_told_of_to_the_trace() -> None:
+    server = MemoryServer()
+    events = server.traced()
+    server.accept_failed(FULL)
+    assert [(e.kind, e.what, e.detail) for e in events] == [(TraceKind.OVERLOAD, "capacity", FULL)]
+
+
+def test_nobody_there_is_nothing_to_note() -> None:
+    server = MemoryServer()
+    events = server.traced()
+    server.accept_failed(BlockingIOError(errno.EAGAIN, "nobody"))
+    assert server.counters == Counters()
+    assert events == []
+
+
+class DeadListener(MemoryServer):
+    def _listener_is_dead(self) -> bool:
+        return True
+
+
+def test_a_dead_listener_ends_the_loop() -> None:
+    with pytest.raises(OSError, match="bad descriptor") as caught:
+        DeadListener().accept_failed(DEAD)
+    assert caught.value is DEAD
+
+
+def test_a_listener_that_was_closed_on_purpose_does_not() -> None:
+    server = DeadListener()
+    server._happened(Event.CLOSE)
+    server.accept_failed(DEAD)
+    assert server.counters == Counters()
+
+
+def test_the_errno_of_a_dead_listener_is_believed_only_if_it_is_dead() -> None:
+    server = MemoryServer()
+    server.accept_failed(DEAD)
+    assert server.counters == Counters(connection_errors=1)
+
+
+# Requests that last too long.
+
+
+class Interrupting(MemoryServer):
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.interrupted: list[Any] = []
+
+    def _interrupt(self, request: Any) -> None:
+        self.interrupted.append(request)
+
+
+def test_the_first_deadline_ends_the_sleep() -> None:
+    server = with_requests(2, time=10.0, request_timeout=2.0)
+    assert server.plan(math.inf).until == 12.0
+    assert server.plan(11.0).until == 11.0
+
+
+def test_what_is_overdue_is_cut_once() -> None:
+    server = Interrupting(time=10.0, request_timeout=2.0)
+    places = [server.ledger.take(key, "client", server.now(), 2.0) for key in "ab"]
+    places[0].request = "in hand"
+    events = server.traced()
+    server.time = 11.9
+    server.attend()
+    assert not any(place.cut for place in places)
+    server.time = 12.0
+    server.attend()
+    server.attend()
+    assert all(place.cut for place in places)
+    assert server.interrupted == ["in hand"]
+    assert server.counters == Counters(accepted=2, cut=2)
+    assert [(e.kind, e.request, e.detail) for e in events] == [
+        (TraceKind.CUT, 1, "request_timeout"),
+        (TraceKind.CUT, 2, "request_timeout"),
+    ]
+    assert server.plan(math.inf).until == math.inf
+
+
+def test_cutting_closes_nothing_by_itself() -> None:
+    server = MemoryServer(request_timeout=2.0)
+    place = server.ledger.take("key", "client", 0.0, 2.0)
+    place.request = Request()
+    server.time = 2.0
+    server.attend()
+    assert place.cut
+    assert place.open
+
+
+# Requests that an override closed where nobody saw it.
+
+
+class Sweeping(MemoryServer):
+    gone = ""
+
+    def _is_gone(self, place: Place) -> bool:
+        return str(place.key) in self.gone
+
+
+def full_of(keys: str) -> Sweeping:
+    server = Sweeping(time=10.0, max_connections=len(keys))
+    for key in keys:
+        server.ledger.take(key, "client", 0.0)
+    return server
+
+
+def test_a_full_server_looks_now_and_then_for_requests_that_are_gone() -> None:
+    server = full_of("ab")
+    assert server.plan(math.inf) == Plan(listen=False, until=10.0 + SWEEP_INTERVAL)
+    server.gone = "a"
+    server.time += SWEEP_INTERVAL / 2
+    assert server.plan(math.inf).until == 10.0 + SWEEP_INTERVAL
+    assert len(server.ledger) == 2
+    server.time += SWEEP_INTERVAL / 2
+    assert server.plan(math.inf).until == 10.0 + 2 * SWEEP_INTERVAL
+    assert [place.key for place in server.ledger] == ["b"]
+    assert server.plan(math.inf) == Plan(listen=True, until=math.inf)
+
+
+def test_requests_in_somebodys_hands_are_not_looked_for() -> None:
+    server = full_of("ab")
+    server.gone = "ab"
+    for place in server.ledger:
+        place.worker = "worker"
+    assert server.plan(math.inf) == Plan(listen=False, until=math.inf)
+    assert len(server.ledger) == 2
+
+
+def test_by_default_no_request_is_known_to_be_gone() -> None:
+    server = MemoryServer(max_connections=1)
+    server.ledger.take("key", "client", 0.0)
+    assert server.plan(math.inf) == Plan(listen=False, until=SWEEP_INTERVAL)
+    assert len(server.ledger) == 1
+
+
+def test_a_server_with_room_does_not_look() -> None:
+    server = full_of("ab")
+    server.max_connections = 3
+    server.gone = "ab"
+    assert server.plan(math.inf) == Plan(listen=True, until=math.inf)
+    assert len(server.ledger) == 2
+
+
+def test_a_listener_is_alive_unless_a_backend_sees_otherwise() -> None:
+    server = MemoryServer()
+    assert server.lifecycle.listener is State.NEW
+    server.accept_failed(DEAD)
