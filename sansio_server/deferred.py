@@ -7,11 +7,18 @@ the driver awaits, after the hook, what nobody has.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Iterable
 from contextvars import ContextVar
 from typing import Any, Final
 
-__all__ = ["Deferred", "drop_deferred", "is_awaitable", "settle_deferred", "waiting"]
+__all__ = [
+    "Deferred",
+    "drop_deferred",
+    "is_awaitable",
+    "settle_deferred",
+    "take_deferred",
+    "waiting",
+]
 
 #: What was deferred in this context and not yet settled; None for nothing.
 #: A tuple, since contexts are copied: what a task defers is not for the one that started it.
@@ -49,10 +56,13 @@ class Deferred(Awaitable[Any]):
         return self._taken
 
 
-async def settle_deferred() -> None:
-    """Await, in the order in which it was made, all that was deferred here and nobody awaited."""
-    while noted := waiting.get():
-        waiting.set(None)
+async def settle_deferred(noted: Iterable[Deferred] = ()) -> None:
+    """Await *noted*, and then all else that was deferred here, unless somebody has awaited it.
+
+    All in the order in which it was made. When one raises, those after it are given up.
+    """
+    noted = (*noted, *take_deferred())
+    while noted:
         try:
             for deferred in noted:
                 if not deferred.taken:
@@ -62,16 +72,22 @@ async def settle_deferred() -> None:
                 deferred.drop()
             drop_deferred()
             raise
+        noted = take_deferred()
+
+
+def take_deferred() -> tuple[Deferred, ...]:
+    """Return what was deferred here, for the caller to settle or drop."""
+    noted = waiting.get()
+    if noted is None:
+        return ()
     waiting.set(None)
+    return noted
 
 
 def drop_deferred() -> None:
     """Give up all that was deferred here and nobody awaited: its hook has failed."""
-    noted = waiting.get()
-    if noted is not None:
-        waiting.set(None)
-        for deferred in noted:
-            deferred.drop()
+    for deferred in take_deferred():
+        deferred.drop()
 
 
 def is_awaitable(result: object) -> bool:

@@ -1,16 +1,26 @@
 """One driver for every backend: it runs hooks in the order of the table.
 
-The driver is an ``async def`` that suspends only if a hook does. An event loop awaits it; a
-blocking backend runs it to the end with :func:`run_blocking`. Either way the order of the hooks,
-the handling of their errors and the tracing stand here, once.
+The driver is a plain function that runs hooks as long as they do not wait; where one returns
+something to await, it becomes a coroutine, which does the rest. An event loop awaits that; a
+blocking backend runs it to its end with :func:`run_blocking`. Either way the order of the hooks,
+the handling of their errors and the tracing stand here, once, and a request whose hooks are all
+blocking costs no coroutine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
-from typing import Any, Protocol, TypeVar
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
+from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
-from .deferred import drop_deferred, is_awaitable, settle_deferred, waiting
+from .deferred import (
+    Deferred,
+    drop_deferred,
+    is_awaitable,
+    settle_deferred,
+    take_deferred,
+    waiting,
+)
 from .exceptions import SuspendedError
 from .ledger import Ledger, Place, current
 from .request import HOOKS, REPORTING_STEPS, REQUEST_STEPS, Outcome, Step
@@ -18,6 +28,7 @@ from .trace import Trace, TraceKind
 
 __all__ = [
     "DrivenServer",
+    "Rest",
     "continue_request",
     "drive",
     "place_of",
@@ -27,6 +38,9 @@ __all__ = [
 ]
 
 _T = TypeVar("_T")
+
+#: What is left to await of a request's lifecycle; None if it needs no waiting.
+Rest: TypeAlias = Coroutine[Any, Any, None] | None
 
 _OK, _REFUSED, _FAILED, _ESCAPED, _OVER = Outcome
 _VERIFY, _HERE, _GIVEN, _RAISED = Step.VERIFY, Step.HERE, Step.GIVEN, Step.RAISED
@@ -72,14 +86,14 @@ class DrivenServer(Protocol):
 
 def start_request(
     server: DrivenServer, request: Any, client_address: Any, entry: Step = Step.VERIFY
-) -> Coroutine[Any, Any, None]:
-    """Take *request* in; return what drives it until it is given to somebody or over.
+) -> Rest:
+    """Take *request* in, and drive it until it is given to somebody, or over, or has to wait.
 
-    Call this in the serve loop, for each request that ``get_request()`` returned, and await the
-    result, or :func:`run_blocking` it, before the next.
+    Call this in the serve loop, for each request that ``get_request()`` returned, and await what
+    this returns, or :func:`run_blocking` it, before the next.
 
     :param entry: ``Step.VERIFY``, or ``Step.SHED`` for a request that there is no room for.
-    :raises BaseException: (when awaited) what a hook raised and no ``handle_error`` dealt with.
+    :raises BaseException: what a hook raised and no ``handle_error`` dealt with.
     """
     return drive(server, entry, request, client_address, take_in(server, request, client_address))
 
@@ -100,19 +114,22 @@ def take_in(server: DrivenServer, request: Any, client_address: Any) -> Place:
 
 def continue_request(
     server: DrivenServer, entry: Step, request: Any, client_address: Any, worker: Any
-) -> Coroutine[Any, Any, None]:
-    """Return what drives the rest of a request that ``process_request`` has been given.
+) -> Rest:
+    """Drive the rest of a request that ``process_request`` has been given, until it has to wait.
 
     Call this where the rest is to run, with ``Step.HERE`` inside ``process_request``, with
-    ``Step.FINISH`` in a thread, a child, a task; and await the result or :func:`run_blocking` it.
+    ``Step.FINISH`` in a thread, a child, a task; and await what it returns, or
+    :func:`run_blocking` it.
 
     :param worker: who runs this, as the backend knows them; see :class:`~.ledger.Place`.
-    :raises BaseException: (when awaited) from ``Step.HERE``, what ``finish_request`` raised; from
-        either entry, what a hook raised and no ``handle_error`` dealt with.
+    :raises BaseException: from ``Step.HERE``, what ``finish_request`` raised; from either entry,
+        what a hook raised and no ``handle_error`` dealt with.
     """
-    place = place_of(server, request, client_address)
-    place.request = request
+    place = current.get() if entry is _HERE else None
+    if place is None or not place.open:
+        place = place_of(server, request, client_address)
     place.in_place = entry is _HERE
+    place.request = request
     if place.worker is None:
         place.worker = worker
     return drive(server, entry, request, client_address, place)
@@ -130,19 +147,22 @@ def place_of(server: DrivenServer, request: Any, client_address: Any) -> Place:
     return place
 
 
-async def drive(  # noqa: C901, PLR0912 - a part of its own would cost a call in each step
+def drive(
     server: DrivenServer, step: Step, request: Any, client_address: Any, place: Place
-) -> None:
-    """Run hooks from *step* on, in the order of the table, until no row leads on.
+) -> Rest:
+    """Run hooks from *step* on, in the order of the table, until no row leads on or one waits.
 
     An exception that the table leads to a report of has been dealt with; every other goes on to the
     caller, after the rest of the table has been walked while it is being handled.
+
+    :returns: None if no row leads on; otherwise what is to be awaited, which does the rest.
     """
     current.set(place)
+    result: Any
+    tracing = server.trace is not None
     while step < _GIVEN:
-        result: Any
         name, takes_address, is_work, row = _PLAN[step]
-        if server.trace is not None:
+        if tracing:
             server.emit(TraceKind.ENTER, place.number, name)
         try:
             hook = getattr(server, name)
@@ -150,30 +170,97 @@ async def drive(  # noqa: C901, PLR0912 - a part of its own would cost a call in
                 result = server.carrier(hook, request, client_address)
             else:
                 result = hook(request, client_address) if takes_address else hook(request)
-            if result is not None and result is not True and is_awaitable(result):
-                result = await result
-            if waiting.get() is not None:
-                await settle_deferred()
-            outcome = _REFUSED if step is _VERIFY and not result else _OK
-        except BaseException as error:
-            drop_deferred()
-            step = _after_error(server, step, place, error)
-            if step is _RAISED:
-                raise
-            await drive(server, step, request, client_address, place)
-            if step in REPORTING_STEPS:
-                return
+            if waiting.get() is not None or (
+                result is not None and result is not True and is_awaitable(result)
+            ):
+                noted = take_deferred()
+                return _wait(server, step, request, client_address, place, result, noted)
+            refused = step is _VERIFY and not result
+        except BaseException:  # noqa: BLE001 - raised again there, unless it is dealt with
+            return _recover(server, step, request, client_address, place)
+        outcome = _note_outcome(server, step, place, refused) if refused or tracing else _OK
+        step = row[outcome]
+    _leave(server, step, place)
+    return None
+
+
+async def _wait(
+    server: DrivenServer,
+    step: Step,
+    request: Any,
+    client_address: Any,
+    place: Place,
+    result: Any,
+    noted: Iterable[Deferred],
+) -> None:
+    """Await what the hook of *step* returned and what it deferred, and go on."""
+    try:
+        if is_awaitable(result):
+            result = await result
+        await settle_deferred(noted)
+        refused = step is _VERIFY and not result
+    except BaseException:  # noqa: BLE001 - likewise
+        rest = _recover(server, step, request, client_address, place)
+    else:
+        outcome = _note_outcome(server, step, place, refused)
+        rest = drive(server, REQUEST_STEPS[step][outcome], request, client_address, place)
+    if rest is not None:
+        await rest
+
+
+def _note_outcome(server: DrivenServer, step: Step, place: Place, refused: bool) -> Outcome:
+    """Note that the hook of *step* returned; return its outcome."""
+    outcome = _REFUSED if refused else _OK
+    if refused:
+        server.ledger.count("refused")
+    server.emit(TraceKind.LEAVE, place.number, HOOKS[step][0], outcome)
+    return outcome
+
+
+def _leave(server: DrivenServer, step: Step, place: Place) -> None:
+    """Note that the table has been walked to *step*, its end."""
+    if place.open:
+        if step is _GIVEN:
+            current.set(None)
+        else:
+            server.release(place)
+
+
+def _recover(
+    server: DrivenServer, step: Step, request: Any, client_address: Any, place: Place
+) -> Rest:
+    """Walk the rest of the table while the exception of *step*'s hook is being handled.
+
+    :raises BaseException: that exception, unless the table has led to a report of it.
+    """
+    drop_deferred()
+    error = sys.exc_info()[1]
+    if error is None:
+        raise AssertionError("no exception is being handled")
+    step = _after_error(server, step, place, error)
+    if step is _RAISED:
+        raise  # noqa: PLE0704 - the exception being handled
+    reported = step in REPORTING_STEPS
+    rest = drive(server, step, request, client_address, place)
+    if rest is not None:
+        return _recover_later(rest, error, place, reported)
+    if reported:
+        return None
+    place.passed_back = place.in_place
+    raise  # noqa: PLE0704 - likewise
+
+
+async def _recover_later(
+    rest: Coroutine[Any, Any, None], error: BaseException, place: Place, reported: bool
+) -> None:
+    """Await the rest of the table while *error* is being handled; raise it unless *reported*."""
+    try:
+        raise error  # noqa: TRY301 - for hooks that ask which exception is being handled
+    except BaseException:
+        await rest
+        if not reported:
             place.passed_back = place.in_place
             raise
-        if outcome is _REFUSED:
-            server.ledger.count("refused")
-        if server.trace is not None:
-            server.emit(TraceKind.LEAVE, place.number, name, outcome)
-        step = row[outcome]
-    if step is _GIVEN:
-        current.set(None)
-    elif place.open:
-        server.release(place)
 
 
 def _after_error(server: DrivenServer, step: Step, place: Place, error: BaseException) -> Step:
@@ -193,14 +280,23 @@ def _after_error(server: DrivenServer, step: Step, place: Place, error: BaseExce
     return following
 
 
-def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T:
+@overload
+def run_blocking(coroutine: Coroutine[Any, Any, _T]) -> _T: ...
+@overload
+def run_blocking(coroutine: None) -> None: ...
+
+
+def run_blocking(coroutine: Coroutine[Any, Any, _T] | None) -> _T | None:
     """Run *coroutine*, which is not to suspend, to its end; return its result.
 
     Call this where there is no event loop. At each ``await`` that suspends, :exc:`SuspendedError`
     is raised inside the coroutine; one that goes on suspending all the same is closed.
 
+    :param coroutine: or None, for which there is nothing to do.
     :raises SuspendedError: the coroutine suspended and did not deal with the error.
     """
+    if coroutine is None:
+        return None
     try:
         coroutine.send(None)
     except StopIteration as end:

@@ -69,6 +69,8 @@ class ServerHooks:
         self.lifecycle = Lifecycle()
         self._known_callable: Any = None  # the handler, and what was once found out about it
         self._adapts = False
+        #: Who is to be told when a place becomes free; anything that tells one from another.
+        self._awaiting: set[Any] = set()
         #: The places of the requests that are open.
         self.ledger = Ledger(self._new_lock())
         _ = self.limits
@@ -180,8 +182,14 @@ class ServerHooks:
 
     def release(self, place: Place) -> None:
         """Give back the place of a request that is over. Harmless if it was given back before."""
-        if self.ledger.give_back(place) and self.trace is not None:
-            self.emit(TraceKind.CLOSE, place.number, "close", place.client_address)
+        if self.ledger.give_back(place):
+            if self.trace is not None:
+                self.emit(TraceKind.CLOSE, place.number, "close", place.client_address)
+            if self._awaiting:
+                self._released()
+
+    def _released(self) -> None:
+        """Tell those in ``_awaiting`` that a place has become free."""
 
     def emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
         """Add an event to the trace, if there is one; what a trace raises is logged, no more."""

@@ -44,7 +44,6 @@ class Counters:
     """accepts that failed since the machine was full"""
 
 
-@attrs.define(eq=False)
 class Place:
     """The place of one request.
 
@@ -62,10 +61,7 @@ class Place:
         closed in place.
     """
 
-    key: Hashable
-    number: int
-    client_address: Any
-    since: float
+    # Most of a request's attributes are never set: the class has them.
     deadline: float = math.inf
     request: Any = None
     worker: Any = None
@@ -73,6 +69,15 @@ class Place:
     in_place: bool = False
     cut: bool = False
     passed_back: bool = False
+
+    def __init__(self, key: Hashable, number: int, client_address: Any, since: float) -> None:
+        self.key = key
+        self.number = number
+        self.client_address = client_address
+        self.since = since
+
+    def __repr__(self) -> str:
+        return f"<Place {self.number} of {self.client_address!r}>"
 
 
 #: The place of the request that hooks in this context have in hand; the driver sets it.
@@ -82,11 +87,11 @@ current: Final[ContextVar[Place | None]] = ContextVar("current", default=None)
 class Ledger:
     """The places of one server.
 
-    Only one thread takes places; any may give them back. A key may come up again before its former
-    place is given back, by a descriptor that is closed and used anew in between; giving back
-    therefore looks and deletes under a lock.
+    Taking and giving back are single operations on a dict, which threads may do side by side: a
+    lock would cost as much as all the rest. A key may come up again before its former place is
+    given back, by a descriptor that is closed and used anew in between.
 
-    :param lock: give one where requests are served in several threads.
+    :param lock: held for what is rarer; give one where requests are served in several threads.
     """
 
     def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
@@ -190,9 +195,11 @@ class Ledger:
 
         Call this when the request is closed, however often.
         """
+        was_open = place.open
         place.open = False
         place.request = None
-        return self._drop(place)
+        self._drop(place)
+        return was_open
 
     def count(self, reason: str, by: int = 1) -> None:
         """Count one more of *reason*, the name of a field of :class:`Counters`."""
@@ -236,9 +243,16 @@ class Ledger:
             heapq.heappush(deadlines, (place.deadline, place.number, place))
 
     def _drop(self, place: Place) -> bool:
-        with self._lock:
-            if self._aliases:
+        if self._aliases:
+            with self._lock:
                 self._aliases = {k: p for k, p in self._aliases.items() if p is not place}
-            if self._places.get(place.key) is not place:
-                return False
-            return self._places.pop(place.key, None) is not None
+        dropped = self._places.pop(place.key, None)
+        if dropped is not None and dropped is not place:
+            self._restore(dropped)
+        return dropped is place
+
+    def _restore(self, place: Place) -> None:
+        """Put back the place of a newer request, which has the key of one that was closed."""
+        self._places.setdefault(place.key, place)
+        if not place.open:  # it was given back in between, and not found
+            self._places.pop(place.key, None)

@@ -44,7 +44,6 @@ class BaseServer(Draining):
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         super().__init__(server_address, RequestHandlerClass)
         self._control = Control(self.lifecycle, self._trace_state)
-        self._want_room: set[int] = set()  # idents of threads whose loops wait for it
 
     # What subclasses bring. Not defined here, as it is not in the standard library, so that a
     # mix-in behind this class may bring it.
@@ -142,18 +141,18 @@ class BaseServer(Draining):
     def _sleep(self, poller: Poller, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""
         me = threading.get_ident()
-        self._want_room.add(me)  # before looking for room, or its coming might be missed
+        self._awaiting.add(me)  # before looking for room, or its coming might be missed
         try:
             plan = self.plan(until)
             if plan.listen:
-                self._want_room.discard(me)
+                self._awaiting.discard(me)
             return poller.wait(plan.listen, plan.until - self.now())
         except ValueError:
             if self.is_running():
                 raise
             return False  # somebody closed the server meanwhile
         finally:
-            self._want_room.discard(me)
+            self._awaiting.discard(me)
 
     def _close_listener(self) -> None:
         """Let nobody else in."""
@@ -192,11 +191,9 @@ class BaseServer(Draining):
     def _place_of(self, request: Any, client_address: Any) -> Place:
         return place_of(self, request, client_address)
 
-    def release(self, place: Place) -> None:
-        """Give back the place of a request that is over. Harmless if it was given back before."""
-        super().release(place)
-        if self._want_room:
-            self._control.wake()
+    def _released(self) -> None:
+        super()._released()
+        self._control.wake()
 
     def now(self) -> float:
         """Return the time in seconds on the monotonic clock."""

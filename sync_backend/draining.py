@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import traceback
@@ -17,6 +16,7 @@ from sansio_server.ledger import Place
 from sansio_server.lifecycle import Lifecycle
 from sansio_server.serving import Serving
 
+from .poller import LONGEST_SLEEP
 from .workers import Job
 
 __all__ = ["Draining"]
@@ -42,7 +42,8 @@ class Draining(Serving):
             end; None to wait for ever.
         :raises ValueError: *timeout* is negative.
         """
-        return self._drain(self._under_way(), timeout)
+        self.drain_report = report = self._drain(self._under_way(), timeout)
+        return report
 
     def _drain(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
         places = [place for place in under_way if not self._is_mine(place)]
@@ -52,11 +53,13 @@ class Draining(Serving):
             lifecycle = Lifecycle() if self._drains else self.lifecycle
             drain = Drain(lifecycle, limits, self.now(), places)
             self._drains.append(drain)
+            self._awaiting.add(drain)
         try:
             self._run_drain(drain, places)
         finally:
             self._drains.remove(drain)
-        report = self.drain_report = drain.report(self.now())
+            self._awaiting.discard(drain)
+        report = drain.report(self.now())
         if report.cut:
             LOGGER.warning("%s %s", self._name(), report)
         return report
@@ -89,18 +92,15 @@ class Draining(Serving):
         return "" if frame is None else "".join(traceback.format_stack(frame))
 
     def _wait_for_end(self, places: list[Place], until: float) -> None:
-        """Wait until one of *places* that go on has ended, or the time has come."""
+        """Wait until one of *places* that go on has ended, or for a while, but not past *until*."""
         going = [place for place in places if self._goes_on(place)]
-        timeout = None if until == math.inf else max(0.0, until - self.now())
+        timeout = min(max(0.0, until - self.now()), LONGEST_SLEEP)
         with self._progress:
             self._progress.wait_for(lambda: not all(map(self._goes_on, going)), timeout)
 
-    def release(self, place: Place) -> None:
-        """Give back the place of a request that is over. Harmless if it was given back before."""
-        super().release(place)
-        if self._drains:
-            with self._progress:
-                self._progress.notify_all()
+    def _released(self) -> None:
+        with self._progress:
+            self._progress.notify_all()
 
     def _abandon(self, place: Place) -> None:
         """Give up a request that goes on even though it was cut."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import signal
 import socket
@@ -16,6 +15,7 @@ from sansio_server.request import Step
 
 from .base import BaseServer
 from .children import LOOK_INTERVAL, Children
+from .poller import LONGEST_SLEEP
 
 __all__ = ["ForkingMixIn"]
 
@@ -77,6 +77,7 @@ class ForkingMixIn(_Server):
         self.active_children = None
         self._progress = threading.Condition()
         self._drains = []
+        self._awaiting = set()
         own = getattr(self, "socket", None)
         if own is not None and own.type == socket.SOCK_STREAM:
             own.close()  # or the address stays in use while the child lives
@@ -173,7 +174,7 @@ class ForkingMixIn(_Server):
 
     def _wait_for_end(self, places: list[Place], until: float) -> None:
         if all(_has_child(place) for place in filter(self._goes_on, places)):
-            timeout = None if until == math.inf else max(0.0, until - self.now())
+            timeout = min(max(0.0, until - self.now()), LONGEST_SLEEP)
             self._children.wait(self.active_children or (), timeout)
         else:
             # Some are served in this process, by an override: look after both kinds in turn.

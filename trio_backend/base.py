@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -71,7 +71,6 @@ class BaseServer(Serving):
         self._clock: trio.abc.Clock | None = None
         self._workers: dict[Worker, Place] = {}
         self._threads: trio.CapacityLimiter | None = None
-        self._waits_for_room = False
         self._progress = trio.Event()
         self._drained = trio.Event()
         #: Set when a stop was asked for: handlers may want to come to an end.
@@ -125,8 +124,8 @@ class BaseServer(Serving):
             if failure is not None:
                 raise failure
 
-    async def _next_request(self) -> tuple[Place, Coroutine[Any, Any, None]] | None:
-        """Let one request in, if there is one; return its place and what serves it, for a task."""
+    async def _next_request(self) -> tuple[Place, Step, Any, Any] | None:
+        """Let one request in, if there is one; return its place, and what to serve it with."""
         try:
             pair = self.get_request()
             if type(pair) is not tuple and is_awaitable(pair):
@@ -140,7 +139,7 @@ class BaseServer(Serving):
         # The place is taken here, not in the task, or all that are there would seem to have room.
         entry = self.came_in()
         place = take_in(self, request, client_address)
-        return place, drive(self, entry, request, client_address, place)
+        return place, entry, request, client_address
 
     async def handle_request(self) -> Any:
         """Serve one request, or call ``handle_timeout()`` when none comes in time.
@@ -168,23 +167,28 @@ class BaseServer(Serving):
     async def _sleep(self, alarm: Alarm, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""
         plan = self.plan(until)
-        self._waits_for_room = not plan.listen
+        if not plan.listen:
+            self._awaiting.add(alarm)
         try:
             wait = self._wait_for_client if plan.listen else trio.sleep_forever
             return await alarm.sleep(plan.until, wait)
         finally:
-            self._waits_for_room = False
+            self._awaiting.discard(alarm)
 
     # One request.
 
-    async def _serve_one(self, place: Place, served: Coroutine[Any, Any, None]) -> None:
+    async def _serve_one(
+        self, place: Place, entry: Step, request: Any, client_address: Any
+    ) -> None:
         """Serve a request from its entry to its end: what its task does."""
         worker = Worker()
         place.worker = worker
         self._workers[worker] = place
         try:
             with worker.scope:
-                await served
+                rest = drive(self, entry, request, client_address, place)
+                if rest is not None:
+                    await rest
         finally:
             del self._workers[worker]
             place.worker = place.request = None  # if it is still open, an override keeps it
@@ -197,7 +201,8 @@ class BaseServer(Serving):
 
         :param entry: ``Step.HERE`` inside ``process_request``, ``Step.FINISH`` anywhere else.
         """
-        return Deferred(continue_request(self, entry, request, client_address, None))
+        rest = continue_request(self, entry, request, client_address, None)
+        return _NOTHING if rest is None else Deferred(rest)
 
     @property
     def carrier(self) -> Any:
@@ -354,12 +359,8 @@ class BaseServer(Serving):
         self._control = other._control
         self._threads_of = other
 
-    def release(self, place: Place) -> None:
-        """Give back the place of a request that is over. Harmless if it was given back before."""
-        if place.open:
-            super().release(place)
-            if self._waits_for_room:
-                self._control.wake()
+    def _released(self) -> None:
+        self._control.wake()
 
     def _progressed(self) -> None:
         self._progress.set()
@@ -413,6 +414,16 @@ class _Turns:
 
     def end(self, event: Event) -> bool:
         return self._server._control.end(self._loop, event)
+
+
+class _Nothing:
+    """What is to be awaited of something that needed no waiting."""
+
+    def __await__(self) -> Iterator[Any]:
+        return iter(())
+
+
+_NOTHING = _Nothing()
 
 
 async def _settled(result: Any) -> Any:

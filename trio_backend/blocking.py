@@ -179,17 +179,17 @@ class _Turns:
     async def sleep(self, until: float) -> bool:
         server = self._server
         me = threading.get_ident()
-        server._want_room.add(me)
+        server._awaiting.add(me)
         try:
             plan = server.plan(until)
             if not plan.listen:
                 return await self._alarm.sleep(
                     _on_trios_clock(server, plan.until), trio.sleep_forever
                 )
-            server._want_room.discard(me)
+            server._awaiting.discard(me)
             return await self._alarm.sleep(_on_trios_clock(server, plan.until), self._wait)
         finally:
-            server._want_room.discard(me)
+            server._awaiting.discard(me)
 
     async def _wait(self) -> None:
         descriptor = self._server.fileno()

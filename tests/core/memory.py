@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, TypeVar
 
 from sansio_server.deferred import Deferred, settle_deferred
-from sansio_server.driver import continue_request, run_blocking, start_request
+from sansio_server.driver import Rest, continue_request, run_blocking, start_request
 from sansio_server.handlers import BaseRequestHandler
 from sansio_server.request import Step
 from sansio_server.serving import Serving
@@ -51,8 +51,8 @@ class MemoryServer(Serving):
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
         run_blocking(continue_request(self, entry, request, client_address, "worker"))
 
-    def start(self, request: Any, entry: Step = Step.VERIFY) -> Coroutine[Any, Any, None]:
-        """Take a request in; return what serves it."""
+    def start(self, request: Any, entry: Step = Step.VERIFY) -> Rest:
+        """Take a request in, and serve it until it waits; return the rest."""
         return start_request(self, request, "client", entry)
 
     def serve(self, request: Any, client_address: Any = "client") -> None:
@@ -75,7 +75,8 @@ class AsyncMemoryServer(MemoryServer):
     """Serves in place, but is awaited."""
 
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
-        return Deferred(continue_request(self, entry, request, client_address, "worker"))
+        rest = continue_request(self, entry, request, client_address, "worker")
+        return None if rest is None else Deferred(rest)
 
 
 class Pause(Awaitable[Any]):

@@ -233,7 +233,9 @@ class ScriptedServer(MemoryServer):
         await self.process(self.stage, here, give, thread)
 
     async def elsewhere(self, request: Any, client_address: Any) -> None:
-        await continue_request(self, Step.FINISH, request, client_address, "worker")
+        rest = continue_request(self, Step.FINISH, request, client_address, "worker")
+        if rest is not None:
+            await rest
 
     def play(self, entry: Step = Step.VERIFY) -> Ending:
         """Take a request in, and serve it elsewhere if it is given away."""

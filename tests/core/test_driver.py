@@ -255,14 +255,18 @@ def test_a_request_in_place_is_in_the_hands_of_its_worker() -> None:
 
 
 def test_who_gave_a_request_away_may_have_said_who_works_at_it() -> None:
-    server = MemoryServer()
+    class Server(MemoryServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            [place] = self.ledger
+            assert (place.request, place.worker, place.in_place) == (request, "thread", False)
+
+    server = Server()
     request = Request()
     place = server.ledger.take(server.request_key(request), "client", 0.0)
     place.worker = "thread"
-    coroutine = continue_request(server, Step.FINISH, request, "client", "another")
-    assert (place.request, place.worker, place.in_place) == (request, "thread", False)
-    run_blocking(coroutine)
+    run_blocking(continue_request(server, Step.FINISH, request, "client", "another"))
     assert not place.open
+    assert server.counters == Counters(accepted=1, closed=1)
 
 
 def test_a_request_wrapped_on_the_way_keeps_its_place() -> None:
