@@ -70,12 +70,12 @@ class Children:
         """Say whether each of *pids* is watched."""
         return all(pid in self._pidfds for pid in pids)
 
-    def wait(self, pids: Iterable[int], timeout: float | None) -> None:
+    def wait(self, pids: Iterable[int], timeout: float) -> None:
         """Wait until one of *pids* may have exited, or *timeout* seconds have passed."""
         if self._epoll is not None and self.all_watched(pids):
             self._epoll.poll(timeout)
         else:
-            time.sleep(LOOK_INTERVAL if timeout is None else min(timeout, LOOK_INTERVAL))
+            time.sleep(min(timeout, LOOK_INTERVAL))
 
     def descriptors(self) -> tuple[int, ...]:
         """Return what becomes readable when a watched child exits."""

@@ -95,8 +95,9 @@ class Draining(Serving):
         """Wait until one of *places* that go on has ended, or for a while, but not past *until*."""
         going = [place for place in places if self._goes_on(place)]
         timeout = min(max(0.0, until - self.now()), LONGEST_SLEEP)
-        with self._progress:
-            self._progress.wait_for(lambda: not all(map(self._goes_on, going)), timeout)
+        if going:
+            with self._progress:
+                self._progress.wait_for(lambda: not all(map(self._goes_on, going)), timeout)
 
     def _released(self) -> None:
         with self._progress:

@@ -42,9 +42,8 @@ class TCPServer(SocketHooks, BaseServer):
     def _continue_watched(self, entry: Step, request: Any, client_address: Any) -> None:
         """Serve in the loop's own thread, which therefore cannot see that time is up."""
         place = self._place_of(request, client_address)
-        watch = threading.Timer(
-            max(0.0, place.deadline - self.now()), self._cut_if_open, (place, "request_timeout")
-        )
+        wait = min(max(0.0, place.deadline - self.now()), threading.TIMEOUT_MAX)
+        watch = threading.Timer(wait, self._cut_if_open, (place, "request_timeout"))
         watch.daemon = True
         watch.start()
         try:
