@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from sansio_server.deferred import Deferred, settle_deferred
 from sansio_server.driver import Rest, continue_request, run_blocking, start_request
@@ -86,8 +86,16 @@ class Pause(Awaitable[Any]):
         return (yield self)
 
 
-def run_suspending(coroutine: Coroutine[Any, Any, T]) -> tuple[T, int]:
+@overload
+def run_suspending(coroutine: Coroutine[Any, Any, T]) -> tuple[T, int]: ...
+@overload
+def run_suspending(coroutine: Coroutine[Any, Any, T] | None) -> tuple[T | None, int]: ...
+
+
+def run_suspending(coroutine: Coroutine[Any, Any, T] | None) -> tuple[T | None, int]:
     """Run a coroutine as an event loop does; return its result, and how often it suspended."""
+    if coroutine is None:
+        return None, 0
     pauses = 0
     while True:
         try:
