@@ -66,11 +66,16 @@ def read_to_end(client: socket.socket) -> bytes:
 
 
 def ask(server: Any, data: bytes = b"hello\n") -> bytes:
-    """Send all of a request; return all of the answer."""
-    client = connect(server)
-    client.sendall(data)
-    client.shutdown(socket.SHUT_WR)
-    return read_to_end(client)
+    """Send all of a request, which the server must read; return all of the answer."""
+    with connect(server) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return read_to_end(client)
+
+
+def visit(server: Any) -> bytes:
+    """Send nothing; return what the server says by itself."""
+    return read_to_end(connect(server))
 
 
 def reset(client: socket.socket) -> None:

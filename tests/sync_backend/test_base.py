@@ -32,6 +32,7 @@ from tests.sync_backend.support import (
     in_thread,
     read_to_end,
     running,
+    visit,
 )
 
 
@@ -264,8 +265,8 @@ def test_an_exception_of_a_handler_does_not_end_the_loop(
 ) -> None:
     server.RequestHandlerClass = lambda *_: 1 / 0
     with running(server):
-        assert ask(server) == b""
-        assert ask(server) == b""
+        assert visit(server) == b""
+        assert visit(server) == b""
     assert capsys.readouterr().err.count("ZeroDivisionError") == 2
     assert server.counters.errors == 2
 
@@ -531,8 +532,8 @@ def test_a_shedding_server_tells_clients_that_it_is_full() -> None:
     server.trace = watcher = Watcher()
     with running(server):
         first = connected_and_served(server, watcher)
-        assert read_to_end(connect(server)) == b"full\n"
-        assert read_to_end(connect(server)) == b"full\n"
+        assert visit(server) == b"full\n"
+        assert visit(server) == b"full\n"
         first.close()
         watcher.wait_for(TraceKind.CLOSE, count=3)
         connected_and_served(server, watcher).close()
@@ -545,7 +546,7 @@ def test_by_default_what_is_shed_is_just_closed() -> None:
     server.max_connections, server.when_full = 1, "shed"
     server.trace = watcher = Watcher()
     with running(server), connected_and_served(server, watcher):
-        assert read_to_end(connect(server)) == b""
+        assert visit(server) == b""
 
 
 def test_requests_closed_behind_the_servers_back_make_room_after_a_while(
