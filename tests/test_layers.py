@@ -24,6 +24,30 @@ MAY_IMPORT = {
     "trio_backend": {"attrs", "greenlet", "outcome", "sansio_server", "sync_backend", "trio"},
 }
 
+# What the core needs of the standard library beside constants of `socket`: it computes and waits
+# for nothing, and nobody outside the process sees it (but what it logs, and writes to stderr).
+COMPUTES = {
+    "__future__",
+    "collections",
+    "contextlib",
+    "contextvars",
+    "enum",
+    "errno",
+    "functools",
+    "heapq",
+    "inspect",
+    "io",
+    "itertools",
+    "logging",
+    "math",
+    "operator",
+    "re",
+    "sys",
+    "traceback",
+    "types",
+    "typing",
+}
+
 FOR_TYPES = {"_typeshed", "typing_extensions"}
 
 
@@ -84,6 +108,12 @@ def test_the_core_takes_only_constants_of_socket() -> None:
     strays = [(file, name) for file, name in taken if not (name and name.isupper())]
     assert strays == []
     assert {file for file, _ in taken} <= {"handlers.py"}
+
+
+def test_the_core_takes_only_what_computes_from_the_standard_library() -> None:
+    """The linter knows what is banned; this finds what nobody has thought of banning."""
+    taken = {module.split(".")[0] for path in core_modules() for module, _ in imported_names(path)}
+    assert taken - COMPUTES - {"attrs", "socket"} == set()
 
 
 @pytest.mark.parametrize("package", ["sansio_server", "sync_backend"])
