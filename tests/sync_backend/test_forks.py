@@ -76,9 +76,11 @@ def staying(server: Any) -> socket.socket:
     return client
 
 
-def exited(pid: int) -> None:
-    """Wait for the end of a child, without reaping it."""
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+def exited(pid: int) -> int:
+    """Wait for the end of a child, without reaping it; return its status."""
+    result = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert result is not None
+    return result.si_status
 
 
 def only_child(server: ForkingMixIn) -> int:
@@ -194,8 +196,6 @@ def test_a_childs_status_says_whether_all_went_well(
     error: type[BaseException] | None, status: int, reported: bool, tmp_path: Path
 ) -> None:
     class Told(Server):
-        block_on_close = False
-
         def handle_error(self, request: Any, client_address: Any) -> None:
             (tmp_path / "reported").touch()
 
@@ -205,8 +205,7 @@ def test_a_childs_status_says_whether_all_went_well(
 
     with Told(handle) as server:
         assert read_to_end(served(server)) == b""
-        pid = only_child(server)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
+        assert exited(only_child(server)) == status
     assert (tmp_path / "reported").exists() is reported
 
 
@@ -265,8 +264,7 @@ def test_closing_in_a_child_does_no_harm_to_its_siblings() -> None:
             assert read_to_end(served(server)) == b"closed"
             sibling.sendall(b"!")
             assert sibling.recv(1) == b""  # it went by itself, and was not reset
-        exits = [os.waitpid(pid, 0)[1] for pid in server.active_children or ()]
-        assert exits == [0, 0]
+        assert [exited(pid) for pid in server.active_children or ()] == [0, 0]
 
 
 def test_a_child_knows_of_no_other_request() -> None:
