@@ -140,6 +140,9 @@ class StreamRequestHandler(BaseRequestHandler):
     timeout: float | None = None
     #: Whether to send small packets at once, without Nagle's algorithm (RFC 896). TCP only.
     disable_nagle_algorithm: bool = False
+    #: Whether a stop of the server ends what there is to read, once what has come is read: ``rfile``
+    #: then ends as if the client sent no more, and the handler can say goodbye.
+    stop_ends_input: bool = False
 
     connection: Any
     rfile: Any
@@ -164,6 +167,8 @@ class StreamRequestHandler(BaseRequestHandler):
                 self.wfile = _SocketWriter(connection)
             else:
                 self.wfile = connection.makefile("wb", self.wbufsize)
+        if self.stop_ends_input:
+            self.server.end_input_at_stop(connection)
 
     def finish(self) -> Any:
         """Flush and close the two files; the connection is the server's to close."""

@@ -59,6 +59,8 @@ class Place:
     :ivar cut: whether somebody gave it up.
     :ivar passed_back: whether an exception went on to ``process_request`` after the request was
         closed in place.
+    :ivar stopped: whether a stop was asked for since it came.
+    :ivar stop_ends_input: whether that is to end what there is to read.
     """
 
     # Most of a request's attributes are never set: the class has them.
@@ -69,6 +71,8 @@ class Place:
     in_place: bool = False
     cut: bool = False
     passed_back: bool = False
+    stopped: bool = False
+    stop_ends_input: bool = False
 
     def __init__(self, key: Hashable, number: int, client_address: Any, since: float) -> None:
         self.key = key

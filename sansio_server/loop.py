@@ -56,6 +56,7 @@ async def serve_loop(server: Serving, turns: Turns, poll_interval: float | None)
         result = server.service_actions()
         if is_awaitable(result):
             await result
+    server.tell_of_stop()
 
 
 async def request_loop(server: Serving, turns: Turns, wait: float) -> Any:

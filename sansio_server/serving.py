@@ -27,6 +27,7 @@ SWEEP_INTERVAL: Final = 1.0
 
 _ACCEPT, _WAIT, _SHED = Admission.ACCEPT, Admission.WAIT, Admission.SHED
 _SUSPENDED, _VERIFY, _TELL = State.SUSPENDED, Step.VERIFY, Step.SHED
+_STOPPED: Final = frozenset({State.STOPPING, State.STOP_KEPT})
 
 
 @attrs.frozen
@@ -144,6 +145,35 @@ class Serving(ServerHooks):
             for place in self.ledger.overdue(self.now()):
                 self._cut(place, "request_timeout")
 
+    # For handlers.
+
+    def end_input_at_stop(self, request: Any) -> None:
+        """Let a stop end what there is to read from *request*, as if the client sent no more.
+
+        Call this in the hooks of a handler; those with
+        :attr:`~sansio_server.handlers.StreamRequestHandler.stop_ends_input` do.
+
+        :param request: as the handler has it.
+        """
+        place = self.ledger.find(self.request_key(request))
+        if place is not None:
+            place.stop_ends_input = True
+            if place.stopped or self.lifecycle.loop in _STOPPED:
+                self._tell_of_stop(place)
+
+    def tell_of_stop(self) -> None:
+        """Let handlers see that a stop was asked for.
+
+        Call this when one was; and when a loop has seen it, for those it let in meanwhile.
+        """
+        for place in self.ledger:
+            self._tell_of_stop(place)
+
+    def _tell_of_stop(self, place: Place) -> None:
+        place.stopped = True  # before looking: the handler asks in another order
+        if place.stop_ends_input and place.request is not None:
+            self._end_input(place.request)
+
     # What a backend may have to say.
 
     def _capacity(self) -> int | None:
@@ -163,11 +193,18 @@ class Serving(ServerHooks):
         place.cut = True
         self.ledger.count("cut")
         self.emit(TraceKind.CUT, place.number, "cut", why)
+        self._end_early(place)
+
+    def _end_early(self, place: Place) -> None:
+        """Let who serves *place* come to an end, from outside."""
         if place.request is not None:
             self._interrupt(place.request)
 
     def _interrupt(self, request: Any) -> None:
         """Wake whoever waits for *request*."""
+
+    def _end_input(self, request: Any) -> None:
+        """Let reading from *request* come to its end, from outside."""
 
     def _name(self) -> str:
         return f"{type(self).__name__} on {self.server_address!r}"

@@ -18,13 +18,15 @@ from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
 from sansio_server.trace import TraceKind
 
-from .control import Control, Loop
+from .control import Control, Latch, Loop
 from .draining import Draining
 from .poller import LONGEST_SLEEP, Poller
 from .runtime import BlockingRuntime
 from .wakeup import Wakeup
 
 __all__ = ["BaseServer"]
+
+_STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 _Self = TypeVar("_Self", bound="BaseServer")
 
@@ -43,7 +45,9 @@ class BaseServer(Draining):
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         super().__init__(server_address, RequestHandlerClass)
-        self._control = Control(self.lifecycle, self._trace_state)
+        self._control = Control(self.lifecycle, self._seen)
+        #: Set when a stop was asked for: handlers may want to come to an end.
+        self.stopping = Latch()
 
     # What subclasses bring. Not defined here, as it is not in the standard library, so that a
     # mix-in behind this class may bring it.
@@ -206,8 +210,14 @@ class BaseServer(Draining):
         """Return *request*, made to tell the trace of its bytes where that is possible."""
         return request
 
-    def _trace_state(self, event: Event) -> None:
+    def _seen(self, event: Event) -> None:
+        """Tell of *event*, which has just happened."""
         self.emit(TraceKind.STATE, 0, event.name, self.lifecycle.loop.name)
+        if event in _STOPS:
+            self.stopping.set()
+            self.tell_of_stop()
+        elif self.stopping.is_set() and self.is_running():
+            self.stopping = Latch()
 
     def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
         return self

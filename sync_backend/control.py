@@ -44,13 +44,16 @@ class Latch:
         while self._waiters:
             self._waiters.popleft().release()
 
-    def wait(self) -> None:
-        """Wait for :meth:`set`."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for :meth:`set`, *timeout* seconds or for ever; return whether it came."""
         waiter = threading.Lock()
         waiter.acquire()
         self._waiters.append(waiter)
-        if not self._is_set:  # else nobody might come to release it
-            waiter.acquire()
+        # Asked again, or nobody might come to release it.
+        if not self._is_set and not waiter.acquire(timeout=-1 if timeout is None else timeout):
+            with suppress(ValueError):  # it comes just now
+                self._waiters.remove(waiter)
+        return self._is_set
 
 
 class Waker(Protocol):

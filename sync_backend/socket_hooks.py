@@ -165,6 +165,12 @@ class SocketHooks(ServerHooks):
             with suppress(OSError):  # it has gone already
                 socket.socket.shutdown(request, socket.SHUT_RDWR)
 
+    def _end_input(self, request: Any) -> None:
+        """Let reading from *request* come to its end, from outside."""
+        if isinstance(request, socket.socket):
+            with suppress(OSError):  # it has gone already
+                socket.socket.shutdown(request, socket.SHUT_RD)
+
     def _is_gone(self, place: Place) -> bool:
         """Say whether the request of *place* is known to be closed."""
         if type(place.key) is not int:

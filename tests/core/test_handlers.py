@@ -250,6 +250,29 @@ def test_a_handler_knows_its_request_client_and_server() -> None:
     )
 
 
+@pytest.mark.parametrize("stop_ends_input", [False, True])
+@pytest.mark.parametrize("colour", ["blocking", "asynchronous"])
+def test_a_stream_handler_may_ask_that_a_stop_ends_its_input(
+    stop_ends_input: bool, colour: str
+) -> None:
+    class Server(AdaptingServer):
+        asked: Any = ()
+
+        def end_input_at_stop(self, request: Any) -> None:
+            self.asked += (request,)
+
+    class Handler(StreamRequestHandler):
+        asynchronous = colour == "asynchronous"
+
+        def handle(self) -> None:
+            assert self.server.asked == ((self.request,) if stop_ends_input else ())
+
+    Handler.stop_ends_input = stop_ends_input
+    server = Server(Handler)
+    run_suspending(server.run_handler(Connection()))
+    assert len(server.asked) == stop_ends_input
+
+
 @pytest.mark.parametrize("made_by", ["class", "partial", "function", "lambda"])
 def test_the_request_of_an_asynchronous_handler_is_adapted_once(made_by: str) -> None:
     class Handler(StreamRequestHandler):

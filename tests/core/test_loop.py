@@ -218,6 +218,14 @@ def test_the_loop_suspends_as_often_as_its_backend_and_hooks_do() -> None:
     assert serving(server, turns) == 4
 
 
+def test_requests_that_were_let_in_before_the_stop_are_told_of_it() -> None:
+    server = Server()
+    turns = ScriptedTurns(server)
+    turns.script.append(lambda: server.ledger.take("key", "client", 0.0))
+    serving(server, turns)
+    assert [place.stopped for place in server.ledger] == [True]
+
+
 def test_an_error_of_letting_in_ends_the_loop() -> None:
     class Turns(ScriptedTurns):
         def let_in(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sansio_server.ledger import Counters, Place
-from sansio_server.lifecycle import Event, State
+from sansio_server.lifecycle import REGIONS, Event, State
 from sansio_server.limits import Admission
 from sansio_server.request import Step
 from sansio_server.serving import SWEEP_INTERVAL, Plan
@@ -242,6 +242,80 @@ def test_cutting_closes_nothing_by_itself() -> None:
     server.attend()
     assert place.cut
     assert place.open
+
+
+# Telling handlers of a stop.
+
+
+class Ending(MemoryServer):
+    """Notes whose input it has ended; the key of a request is itself."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.ended: list[str] = []
+
+    def request_key(self, request: Any) -> Any:
+        return request
+
+    def _end_input(self, request: Any) -> None:
+        self.ended.append(request)
+
+    def take(self, request: str) -> Place:
+        place = self.ledger.take(request, "client", 0.0)
+        place.request = request
+        return place
+
+
+def test_a_stop_ends_the_input_of_those_who_ask_for_it() -> None:
+    server = Ending()
+    server.take("a")
+    server.take("b")
+    server.end_input_at_stop("b")
+    assert server.ended == []
+    server.tell_of_stop()
+    assert server.ended == ["b"]
+
+
+def test_who_asks_after_the_stop_is_told_at_once() -> None:
+    server = Ending()
+    server.take("a")
+    server.tell_of_stop()
+    assert server.ended == []
+    server.end_input_at_stop("a")
+    assert server.ended == ["a"]
+
+
+@pytest.mark.parametrize("loop", list(REGIONS["loop"]))
+def test_who_came_in_during_a_stop_is_told_as_soon_as_it_asks(loop: State) -> None:
+    server = Ending()
+    server.lifecycle.loop = loop
+    server.take("a")
+    server.end_input_at_stop("a")
+    assert server.ended == (["a"] if loop in (State.STOPPING, State.STOP_KEPT) else [])
+
+
+def test_whose_request_is_in_nobodys_hands_has_no_input_to_end() -> None:
+    server = Ending()
+    server.take("a").request = None
+    server.end_input_at_stop("a")
+    server.tell_of_stop()
+    assert server.ended == []
+
+
+def test_who_has_no_place_asks_in_vain() -> None:
+    server = Ending()
+    server.end_input_at_stop("a")
+    server.tell_of_stop()
+    assert server.ended == []
+
+
+def test_a_backend_may_know_no_way_to_end_an_input() -> None:
+    server = MemoryServer()
+    request = Request()
+    server.ledger.take(server.request_key(request), "client", 0.0).request = request
+    server.end_input_at_stop(request)
+    server.tell_of_stop()
+    assert request.closed == 0
 
 
 # Requests that an override closed where nobody saw it.

@@ -347,4 +347,12 @@ def test_a_latch_lets_all_go_on() -> None:
     for thread in threads:
         thread.end()
     assert latch.is_set()
-    latch.wait()
+    assert latch.wait()
+
+
+def test_a_latch_need_not_be_waited_for_for_ever() -> None:
+    latch = Latch()
+    assert not latch.wait(0.0)
+    assert not latch.wait(0.01)
+    latch.set()
+    assert latch.wait(0.0)
