@@ -180,7 +180,11 @@ def drive(
             return _recover(server, step, request, client_address, place)
         outcome = _note_outcome(server, step, place, refused) if refused or tracing else _OK
         step = row[outcome]
-    _leave(server, step, place)
+    if place.open:
+        if step is _GIVEN:
+            current.set(None)
+        else:
+            server.release(place)
     return None
 
 
@@ -215,15 +219,6 @@ def _note_outcome(server: DrivenServer, step: Step, place: Place, refused: bool)
         server.ledger.count("refused")
     server.emit(TraceKind.LEAVE, place.number, HOOKS[step][0], outcome)
     return outcome
-
-
-def _leave(server: DrivenServer, step: Step, place: Place) -> None:
-    """Note that the table has been walked to *step*, its end."""
-    if place.open:
-        if step is _GIVEN:
-            current.set(None)
-        else:
-            server.release(place)
 
 
 def _recover(

@@ -175,8 +175,10 @@ class StreamRequestHandler(BaseRequestHandler):
         if self._runs_async:
             return Deferred(self._finish())
         if not self.wfile.closed:
-            with suppress(OSError):  # the client is gone; nobody is left to be told
+            try:
                 self.wfile.flush()
+            except OSError:
+                pass  # the client is gone; nobody is left to be told
         self.wfile.close()
         self.rfile.close()
         return None

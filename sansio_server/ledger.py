@@ -199,11 +199,12 @@ class Ledger:
 
         Call this when the request is closed, however often.
         """
-        was_open = place.open
+        if not place.open:
+            return False
         place.open = False
         place.request = None
         self._drop(place)
-        return was_open
+        return True
 
     def count(self, reason: str, by: int = 1) -> None:
         """Count one more of *reason*, the name of a field of :class:`Counters`."""
@@ -213,6 +214,11 @@ class Ledger:
     def kept(self) -> list[Place]:
         """Return the places that no hook and no worker has in hand: an override keeps them."""
         return [place for place in self if place.request is None and place.worker is None]
+
+    @property
+    def has_deadlines(self) -> bool:
+        """Whether there may be an open request that will be overdue."""
+        return bool(self._deadlines)
 
     def next_deadline(self) -> float:
         """Return when the first open request will be overdue; ``math.inf`` for never."""

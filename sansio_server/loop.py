@@ -50,11 +50,15 @@ async def serve_loop(server: Serving, turns: Turns, poll_interval: float | None)
             may_be_there = await _answer(turns.sleep(_next_turn(server, poll_interval)))
             if not server.is_running():
                 break
-        if may_be_there and server.admission() is not _WAIT:
-            may_be_there = await _answer(turns.let_in()) and turns.tries_first
+            if may_be_there and server.admission() is _WAIT:
+                may_be_there = False
+        if may_be_there:
+            answer = turns.let_in()
+            may_be_there = answer if answer is True or answer is False else await _answer(answer)
+            may_be_there = may_be_there and turns.tries_first
         server.attend()
         result = server.service_actions()
-        if is_awaitable(result):
+        if result is not None and is_awaitable(result):
             await result
     server.tell_of_stop()
 

@@ -84,9 +84,14 @@ class Serving(ServerHooks):
 
         Call this before each attempt to accept.
         """
-        if self.suspended() or (self._backoff.episode and self.now() < self._backoff.until):
+        if self.lifecycle.accepting is _SUSPENDED:
             return _WAIT
-        return admission(len(self.ledger), self._capacity(), self.when_full)
+        if self._backoff.delay and self.now() < self._backoff.until:
+            return _WAIT
+        capacity = self._capacity()
+        if capacity is None:
+            return _ACCEPT
+        return admission(len(self.ledger), capacity, self.when_full)
 
     def plan(self, until: float) -> Plan:
         """Say how to sleep.
@@ -108,9 +113,11 @@ class Serving(ServerHooks):
 
         Call this when ``get_request()`` has returned one.
         """
-        if self._backoff.episode:
+        if self._backoff.delay:
             self._backoff = AcceptBackoff()
             LOGGER.warning("%s accepts again", self._name())
+        if self.when_full == "wait":
+            return _VERIFY  # the loop has seen that there is room
         if admission(len(self.ledger), self._capacity(), self.when_full) is _SHED:
             self.ledger.count("shed")
             self.emit(TraceKind.OVERLOAD, 0, "shed")
@@ -141,7 +148,7 @@ class Serving(ServerHooks):
 
         Call this in each turn of the loop.
         """
-        if self.ledger.next_deadline() != math.inf:
+        if self.ledger.has_deadlines and self.ledger.next_deadline() != math.inf:
             for place in self.ledger.overdue(self.now()):
                 self._cut(place, "request_timeout")
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -26,6 +27,7 @@ from .wakeup import Wakeup
 
 __all__ = ["BaseServer"]
 
+_HERE = Step.HERE
 _STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 _Self = TypeVar("_Self", bound="BaseServer")
@@ -48,6 +50,7 @@ class BaseServer(Draining):
         self._control = Control(self.lifecycle, self._seen)
         #: Set when a stop was asked for: handlers may want to come to an end.
         self.stopping = Latch()
+        self._fetching = threading.Lock()
 
     # What subclasses bring. Not defined here, as it is not in the standard library, so that a
     # mix-in behind this class may bring it.
@@ -102,27 +105,63 @@ class BaseServer(Draining):
         return min((wait for wait in waits if wait is not None), default=math.inf)
 
     def _handle_request_noblock(self) -> bool:
-        """Take one request in, if there is one; return whether there was."""
+        """Let one request in, if there is one; return whether there was."""
+        pair = self._next_request()
+        if pair is None:
+            return False
+        self._start_request(*pair)
+        return True
+
+    def _next_request(self) -> Any:
+        """Return the next request and its client's address, or None if there is none after all."""
         try:
             pair = self.get_request()
             if type(pair) is not tuple and is_awaitable(pair):
                 pair = run_blocking(_await(pair))
+        except BlockingIOError:
+            return None  # as most often when it was tried without knowing: say no more
         except OSError as error:
             self.accept_failed(error)
-            return False
-        request, client_address = pair
+            return None
+        return pair
+
+    def _start_request(self, request: Any, client_address: Any) -> None:
         if self.trace is not None:
             request = self._observed(request)
-        run_blocking(start_request(self, request, client_address, self.came_in()))
-        return True
+        rest = start_request(self, request, client_address, self.came_in())
+        if rest is not None:
+            run_blocking(rest)
 
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
         """Run the rest of a request that ``process_request`` has been given, here and now.
 
         :param entry: ``Step.HERE`` inside ``process_request``; ``Step.FINISH`` anywhere else.
         """
-        worker = threading.get_ident()
-        run_blocking(continue_request(self, entry, request, client_address, worker))
+        if self.request_timeout is not None and entry is _HERE:
+            with self._watching(request, client_address):
+                run_blocking(continue_request(self, entry, request, client_address, get_ident()))
+            return
+        rest = continue_request(self, entry, request, client_address, get_ident())
+        if rest is not None:
+            run_blocking(rest)
+
+    @contextmanager
+    def _watching(self, request: Any, client_address: Any) -> Iterator[None]:
+        """Cut, when it is overdue, a request served in the loop's own thread, which cannot."""
+        place = self._place_of(request, client_address)
+        wait = min(max(0.0, place.deadline - self.now()), threading.TIMEOUT_MAX)
+        watch = threading.Timer(wait, self._cut_if_open, (place, "request_timeout"))
+        watch.daemon = True
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.cancel()
+            watch.join()
+
+    def _cut_if_open(self, place: Place, why: str) -> None:
+        if place.open and not place.cut:
+            self._cut(place, why)
 
     # What the loop asks between requests.
 
@@ -199,9 +238,8 @@ class BaseServer(Draining):
         super()._released()
         self._control.wake()
 
-    def now(self) -> float:
-        """Return the time in seconds on the monotonic clock."""
-        return time.monotonic()
+    #: Returns the time in seconds on the monotonic clock.
+    now = staticmethod(time.monotonic)
 
     def _new_lock(self) -> AbstractContextManager[Any]:
         return threading.Lock()
@@ -239,15 +277,30 @@ class _Turns:
         self._loop = loop
         self._poller = poller
         self.tries_first = tries_first
+        self._fetched: tuple[Any] | None = None
 
     def sleep(self, until: float) -> bool:
         return self._server._sleep(self._poller, until)
 
     def let_in(self) -> bool:
-        return self._server._handle_request_noblock()
+        if self._fetched is None:
+            return self._server._handle_request_noblock()
+        [pair] = self._fetched
+        if pair is not None:
+            self._server._start_request(*pair)
+        return False
 
     def end(self, event: Event) -> bool:
-        return self._server._control.end(self._loop, event)
+        control = self._server._control
+        if event is not Event.REQUEST or self._loop.alone:
+            return control.end(self._loop, event)
+        # Several threads wait on this server, and may have seen the same client; who then finds
+        # nobody there has to go on waiting.
+        with self._server._fetching:
+            if not self._poller.wait(True, 0.0) or not control.end(self._loop, event):
+                return False
+            self._fetched = (self._server._next_request(),)
+        return True
 
 
 async def _await(awaitable: Any) -> Any:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from sansio_server.hooks import ServerHooks
-from sansio_server.ledger import Place
+from sansio_server.ledger import Place, current
 from sansio_server.lifecycle import Event
 
 __all__ = ["DatagramHooks", "SocketHooks"]
@@ -20,6 +20,13 @@ __all__ = ["DatagramHooks", "SocketHooks"]
 _LARGEST_BACKLOG: Final = 65535
 
 _DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
+_SHUT_WR: Final = int(socket.SHUT_WR)
+
+#: The part of ``socket.accept`` that is the system call. Not public, so done without where it is
+#: not; on systems where a connection inherits the listener's mode there is more to do anyway.
+_ACCEPT: Final = (
+    getattr(socket.socket, "_accept", None) if sys.platform.startswith("linux") else None
+)
 
 
 class SocketHooks(ServerHooks):
@@ -100,7 +107,14 @@ class SocketHooks(ServerHooks):
 
         :raises OSError: nobody is there, or the connection failed.
         """
-        request, client_address = self.socket.accept()
+        listener = self.socket
+        if type(listener) is socket.socket and _ACCEPT is not None:
+            # What accept() does, but for asking the listener for its family, kind and protocol as
+            # enums: that costs as much as the system call.
+            family, kind, protocol = self._kind
+            descriptor, client_address = _ACCEPT(listener)
+            return socket.socket(family, kind, protocol, descriptor), client_address
+        request, client_address = listener.accept()
         if not sys.platform.startswith("linux"):
             # Elsewhere a socket inherits the listener's mode; see make_nonblocking.
             request.settimeout(socket.getdefaulttimeout())
@@ -109,17 +123,19 @@ class SocketHooks(ServerHooks):
     def shutdown_request(self, request: Any) -> Any:
         """Tell the client that no more will come, and close *request*."""
         try:
-            with suppress(OSError):  # the client has gone already
-                request.shutdown(socket.SHUT_WR)
+            request.shutdown(_SHUT_WR)
+        except OSError:
+            pass  # the client has gone already
         finally:  # even if Ctrl-C comes in between
             result = self.close_request(request)
         return result
 
     def close_request(self, request: Any) -> Any:
         """Close *request*; its place becomes free."""
-        place = None
+        place = current.get()
         try:
-            place = self.ledger.find_exactly(self.request_key(request))
+            if place is None or place.request is not request:
+                place = self.ledger.find_exactly(self.request_key(request))
         finally:
             request.close()
         if place is not None:
@@ -134,6 +150,18 @@ class SocketHooks(ServerHooks):
         return descriptor if type(descriptor) is int and descriptor >= 0 else id(request)
 
     # What serve loops need.
+
+    @property
+    def _kind(self) -> tuple[int, int, int]:
+        """The family, kind and protocol of the listener, as plain numbers."""
+        listener, kind = self._listener_kind
+        if listener is not self.socket:
+            own = self.socket
+            kind = (int(own.family), int(own.type), int(own.proto))
+            self._listener_kind = (own, kind)
+        return kind
+
+    _listener_kind: tuple[Any, tuple[int, int, int]] = (None, (0, 0, 0))
 
     def _make_nonblocking(self) -> None:
         """Make accepting never block, whatever ``gettimeout`` shows.

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import socket
-import threading
 from typing import Any
-
-from sansio_server.ledger import Place
-from sansio_server.request import Step
 
 from .base import BaseServer
 from .observed import observe
@@ -29,32 +25,6 @@ class TCPServer(SocketHooks, BaseServer):
     def async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         return BlockingRequest(request)
-
-    def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
-        """Run the rest of a request that ``process_request`` has been given, here and now.
-
-        :param entry: ``Step.HERE`` inside ``process_request``; ``Step.FINISH`` anywhere else.
-        """
-        if entry is Step.HERE and self.request_timeout is not None:
-            return self._continue_watched(entry, request, client_address)
-        return super().continue_request(entry, request, client_address)
-
-    def _continue_watched(self, entry: Step, request: Any, client_address: Any) -> None:
-        """Serve in the loop's own thread, which therefore cannot see that time is up."""
-        place = self._place_of(request, client_address)
-        wait = min(max(0.0, place.deadline - self.now()), threading.TIMEOUT_MAX)
-        watch = threading.Timer(wait, self._cut_if_open, (place, "request_timeout"))
-        watch.daemon = True
-        watch.start()
-        try:
-            super().continue_request(entry, request, client_address)
-        finally:
-            watch.cancel()
-            watch.join()
-
-    def _cut_if_open(self, place: Place, why: str) -> None:
-        if place.open and not place.cut:
-            self._cut(place, why)
 
     def _observed(self, request: Any) -> Any:
         return observe(self, request)

@@ -57,15 +57,15 @@ class Wakeup:
         if threading.current_thread() is not threading.main_thread():
             yield True
             return
-        former = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        if former != -1:
-            signal.set_wakeup_fd(former)
-            yield False
-            return
-        try:
-            yield True
+        former = -1
+        try:  # from here on, since a signal's handler may raise at any moment
+            former = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+            if former != -1:
+                signal.set_wakeup_fd(former)
+            yield former == -1
         finally:
-            signal.set_wakeup_fd(-1)
+            if former == -1:
+                signal.set_wakeup_fd(-1)
 
     def close(self) -> None:
         """Give the descriptors back."""
