@@ -15,7 +15,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
-from types import ModuleType
+from types import GenericAlias, ModuleType
 from typing import Any, Final, NamedTuple
 
 PAGE: Final = Path(__file__).parent / "reference.md"
@@ -278,13 +278,18 @@ def _named(module: ModuleType) -> Iterator[tuple[str, Any, ModuleType]]:
         yield name, getattr(module, name), importlib.import_module(home)
 
 
+def _is_class(thing: Any) -> bool:
+    # On Python 3.10 a generic alias passes for a class.
+    return inspect.isclass(thing) and not isinstance(thing, GenericAlias)
+
+
 def _is_elsewhere(home: ModuleType, module: ModuleType) -> bool:
     """Say whether a name that *module* exports has its entry under *home*."""
     return home is not module and home.__name__ in MODULES
 
 
 def _entry_of(name: str, thing: Any, home: ModuleType, documented: set[type]) -> Iterator[str]:
-    if inspect.isclass(thing):
+    if _is_class(thing):
         yield from _class(name, thing, documented)
     elif inspect.isfunction(thing):
         yield from (_called(name, thing), "", markdown(thing.__doc__), "")
@@ -296,9 +301,7 @@ def page() -> str:
     """Return the text of the page."""
     modules = [importlib.import_module(name) for name in MODULES]
     entries = {module: sorted(_named(module), key=lambda entry: entry[0]) for module in modules}
-    documented = {
-        thing for names in entries.values() for _, thing, _ in names if inspect.isclass(thing)
-    }
+    documented = {thing for names in entries.values() for _, thing, _ in names if _is_class(thing)}
     exported = set(importlib.import_module("sansio_server").__all__)
     lines = [_HEAD]
     for module, names in entries.items():
