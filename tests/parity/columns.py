@@ -1,0 +1,89 @@
+"""The columns of the comparison: the stdlib, and what must behave as it does.
+
+A column is a module with the interface of `socketserver`; to compare another one, add a row.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+import sync_backend
+from tests.parity.recorder import PATIENCE, Recorder
+
+
+def nothing_to_watch(_server: Any, _recorder: Recorder) -> None:
+    """Leave the server as it is."""
+
+
+@attrs.frozen
+class Column:
+    """One implementation under comparison."""
+
+    name: str
+    module: ModuleType
+    # Called with each server that was built.
+    watch: Callable[[Any, Recorder], None] = nothing_to_watch
+
+
+class StopWatch(threading.Event):
+    """What the stdlib's shutdown() waits on, so that a deadlock is recorded, not suffered.
+
+    shutdown() asks the loop to stop, then waits for this event. In the loop's own thread, or while
+    nothing serves, nobody would ever set it. In any other thread it takes until the loop's next
+    turn; where that is far off, this makes it come by knocking at the server's door.
+    """
+
+    def __init__(self, server: Any, recorder: Recorder) -> None:
+        super().__init__()
+        self._server = server
+        self._recorder = recorder
+        self._serving: int | None = None
+        self._turn = 0.0
+
+    def clear(self) -> None:
+        super().clear()
+        self._serving = threading.get_ident()
+        # How often the loop looks whether it should stop: an argument of its caller.
+        self._turn = sys._getframe(1).f_locals["poll_interval"]
+
+    def set(self) -> None:
+        super().set()
+        self._serving = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if not self.is_set() and self._serving in {None, threading.get_ident()}:
+            self._recorder.record("shutdown() would wait for ever")
+            return False
+        if self._turn > PATIENCE:
+            self._recorder.record("shutdown() would wait for the next turn of the loop")
+            self._knock()
+        return super().wait(timeout)
+
+    def _knock(self) -> None:
+        listener = self._server.socket
+        with socket.socket(listener.family, listener.type) as client:
+            client.connect(listener.getsockname())
+            if listener.type == socket.SOCK_DGRAM:
+                client.send(b"")
+
+
+def watch_the_stop(server: Any, recorder: Recorder) -> None:
+    """Replace the event of a server of the stdlib."""
+    server._BaseServer__is_shut_down = StopWatch(server, recorder)
+
+
+STDLIB = Column("stdlib", socketserver, watch_the_stop)
+COLUMNS = (Column("sync", sync_backend),)
+
+
+def column_named(name: str) -> Column:
+    """Return a column by its name."""
+    return next(column for column in (STDLIB, *COLUMNS) if column.name == name)

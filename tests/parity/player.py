@@ -1,0 +1,112 @@
+"""A process for each column, in which its scenarios are played.
+
+So the columns are played at the same time, none sees what another left in the interpreter, and the
+process is small: what a fork costs grows with the process that forks, and pytest's is large.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from tests.leftovers import Held, left_behind
+from tests.parity.columns import Column, column_named
+from tests.parity.scenarios import SCENARIOS
+from tests.parity.stage import play
+
+ROOT = Path(__file__).parents[2]
+
+# Warnings are errors; but servers fork while the threads of the test run, on all columns alike.
+_WARNINGS = ("-Werror", "-Wignore:This process:DeprecationWarning")
+
+
+@attrs.frozen
+class Answer:
+    """Traces by the kind of server, and what else went wrong."""
+
+    traces: dict[str, list[str]]
+    problems: list[str]
+
+
+class Player:
+    """Asks a process to play scenarios on one column."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        self._waiting = False
+        self._start()
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, *_WARNINGS, "-m", __name__, self.column],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self, scenario: str, way: str) -> None:
+        """Have a scenario played with each kind of server."""
+        if self._waiting:  # nobody waited for the last answer, which may never come
+            self.close()
+            self._start()
+        self._waiting = True
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps([scenario, way]) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Answer:
+        """Return what became of what was asked for."""
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        assert line, f"the process of {self.column} has ended"
+        self._waiting = False
+        return Answer(**json.loads(line))
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._process.stdout.close()
+
+
+def answer_all(column: Column, requests: Iterable[str]) -> None:
+    """Play what the lines of *requests* ask for, and print the traces, a line for each."""
+    unraisable: list[str] = []
+    sys.unraisablehook = lambda args: unraisable.append(f"{args.err_msg} {args.exc_value!r}")
+    with tempfile.TemporaryDirectory(prefix="parity-") as directory:
+        for request in requests:
+            name, way = json.loads(request)
+            answer = _play_each_kind(name, column, way, Path(directory))
+            answer.problems.extend(unraisable)
+            unraisable.clear()
+            sys.stdout.write(json.dumps(attrs.asdict(answer)) + "\n")
+            sys.stdout.flush()
+
+
+def _play_each_kind(name: str, column: Column, way: str, directory: Path) -> Answer:
+    answer = Answer({}, [])
+    for kind in SCENARIOS[name].kinds:
+        before = Held.now()
+        try:
+            answer.traces[kind] = play(SCENARIOS[name], column, way, kind, directory)
+        except Exception:
+            answer.problems.append(f"{kind}: {traceback.format_exc()}")
+        answer.problems.extend(f"{kind}: left behind: {found}" for found in left_behind(before))
+        if answer.problems:
+            break  # the other kinds would take as long to fail
+    return answer
+
+
+if __name__ == "__main__":
+    answer_all(column_named(sys.argv[1]), sys.stdin)

@@ -1,0 +1,63 @@
+"""The same scripts on the stdlib and on each column: traces differ only where it is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from tests.parity.columns import COLUMNS, STDLIB
+from tests.parity.comparison import changes, complaints, listed
+from tests.parity.differences import DIFFERENCES, Difference
+from tests.parity.instrument import WAYS
+from tests.parity.player import Player
+from tests.parity.scenarios import SCENARIOS
+
+CASES = [
+    pytest.param(column.name, way, name, id=f"{column.name}-{way}-{name}")
+    for column in COLUMNS
+    for way in WAYS
+    for name, scenario in SCENARIOS.items()
+    if way in scenario.ways
+]
+
+
+@pytest.fixture(scope="module")
+def players() -> Iterator[dict[str, Player]]:
+    """A process for each column."""
+    with ExitStack() as stack:
+        yield {
+            column.name: stack.enter_context(closing(Player(column.name)))
+            for column in (STDLIB, *COLUMNS)
+        }
+
+
+@pytest.mark.parametrize(("column", "way", "name"), CASES)
+def test_trace(players: dict[str, Player], column: str, way: str, name: str) -> None:
+    pair = (players[STDLIB.name], players[column])
+    for player in pair:
+        player.ask(name, way)
+    expected, answer = [player.answer() for player in pair]
+    assert not expected.problems, "\n".join(expected.problems)
+    assert not answer.problems, "\n".join(answer.problems)
+    wrong: list[str] = []
+    for kind, trace in answer.traces.items():
+        found = changes(expected.traces[kind], trace)
+        if complained := complaints(found, listed(name, way, kind)):
+            wrong += [f"{kind}:", *complained, "all differences:", *found]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda row: f"row-{row.row}")
+def test_each_case_of_the_table_is_played(difference: Difference) -> None:
+    for case in difference.cases:
+        scenario = SCENARIOS[case.scenario]
+        assert set(case.ways) & set(scenario.ways), f"{case} is never played"
+        assert set(case.kinds) & set(scenario.kinds), f"{case} is never played"
+
+
+def test_each_row_has_an_id_of_its_own() -> None:
+    rows = [difference.row for difference in DIFFERENCES]
+    assert len(set(rows)) == len(rows)
+    assert set(rows) >= {str(number) for number in range(1, 15)}

@@ -1,0 +1,60 @@
+"""Names, hierarchy, attributes and signatures: those of the stdlib, and what the table lists."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.parity.columns import COLUMNS, STDLIB, Column
+from tests.parity.comparison import changes
+from tests.parity.differences import DIFFERENCES
+from tests.parity.surface import instance_names, public_names, surface
+
+ROWS = [difference for difference in DIFFERENCES if difference.when()]
+LISTED_NAMES = {name for row in ROWS for name in row.names}
+LISTED_LINES = [line for row in ROWS for line in row.surface]
+
+EACH_COLUMN = pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+
+
+@EACH_COLUMN
+def test_public_names(column: Column) -> None:
+    theirs, ours = set(public_names(STDLIB.module)), set(public_names(column.module))
+    assert theirs <= ours
+    assert ours - theirs <= LISTED_NAMES
+
+
+@EACH_COLUMN
+@pytest.mark.parametrize("name", public_names(STDLIB.module))
+def test_surface(column: Column, name: str) -> None:
+    found = changes(surface(STDLIB.module, name), surface(column.module, name))
+    changed = [
+        line for line in found if line.split()[1].partition("(")[0] not in names_beside(column)
+    ]
+    assert [line for line in changed if not any(part in line for part in LISTED_LINES)] == []
+
+
+@EACH_COLUMN
+def test_listed_lines_show(column: Column) -> None:
+    """A listed difference that is none any more would be a lie in the documentation."""
+    found = [
+        line
+        for name in public_names(STDLIB.module)
+        for line in changes(surface(STDLIB.module, name), surface(column.module, name))
+    ]
+    assert [part for part in LISTED_LINES if not any(part in line for line in found)] == []
+
+
+@EACH_COLUMN
+def test_listed_names_are_there(column: Column) -> None:
+    """The page of differences names those of the machinery too, and its test has them all."""
+    assert sorted(LISTED_NAMES - names_beside(column)) == []
+
+
+def names_beside(column: Column) -> set[str]:
+    """Return the names of classes, and of what servers have, that the stdlib has not."""
+    return _all_names(column) - _all_names(STDLIB)
+
+
+def _all_names(column: Column) -> set[str]:
+    classes = public_names(column.module)
+    return {*classes, *(name for cls in classes for name in instance_names(column.module, cls))}
