@@ -103,7 +103,8 @@ class Ledger:
         self._numbers = count(1)
         self._places: dict[Hashable, Place] = {}
         self._aliases: dict[Hashable, Place] = {}
-        self._deadlines: list[tuple[float, int, Place]] = []
+        #: A heap of what may be overdue, and when; empty if nothing can be.
+        self.deadlines: list[tuple[float, int, Place]] = []
         self._counters = Counters()
         self._last_number = 0
 
@@ -190,7 +191,8 @@ class Ledger:
 
         Call this when the request is given to a child process, whose pid is the new key.
         """
-        if self._drop(place):
+        if place.open:
+            self._places.pop(place.key, None)
             place.key = key
             self._places[key] = place
 
@@ -203,7 +205,12 @@ class Ledger:
             return False
         place.open = False
         place.request = None
-        self._drop(place)
+        if self._aliases:
+            with self._lock:
+                self._aliases = {k: p for k, p in self._aliases.items() if p is not place}
+        dropped = self._places.pop(place.key, None)
+        if dropped is not place and dropped is not None:
+            self._restore(dropped)
         return True
 
     def count(self, reason: str, by: int = 1) -> None:
@@ -215,14 +222,9 @@ class Ledger:
         """Return the places that no hook and no worker has in hand: an override keeps them."""
         return [place for place in self if place.request is None and place.worker is None]
 
-    @property
-    def has_deadlines(self) -> bool:
-        """Whether there may be an open request that will be overdue."""
-        return bool(self._deadlines)
-
     def next_deadline(self) -> float:
         """Return when the first open request will be overdue; ``math.inf`` for never."""
-        if not self._deadlines:
+        if not self.deadlines:
             return math.inf
         with self._lock:
             return self._first_deadline()
@@ -232,34 +234,25 @@ class Ledger:
         found: list[Place] = []
         with self._lock:
             while self._first_deadline() <= now:
-                found.append(heapq.heappop(self._deadlines)[2])
+                found.append(heapq.heappop(self.deadlines)[2])
         return found
 
     def _first_deadline(self) -> float:
-        while self._deadlines:
-            deadline, _, place = self._deadlines[0]
+        while self.deadlines:
+            deadline, _, place = self.deadlines[0]
             if place.open and not place.cut:
                 return deadline
-            heapq.heappop(self._deadlines)
+            heapq.heappop(self.deadlines)
         return math.inf
 
     def _note_deadline(self, place: Place) -> None:
         with self._lock:
-            deadlines = self._deadlines
+            deadlines = self.deadlines
             if len(deadlines) > 2 * len(self._places) + 64:
                 # One slow request at the front keeps those behind it, though they are over.
                 deadlines[:] = [entry for entry in deadlines if entry[2].open]
                 heapq.heapify(deadlines)
             heapq.heappush(deadlines, (place.deadline, place.number, place))
-
-    def _drop(self, place: Place) -> bool:
-        if self._aliases:
-            with self._lock:
-                self._aliases = {k: p for k, p in self._aliases.items() if p is not place}
-        dropped = self._places.pop(place.key, None)
-        if dropped is not None and dropped is not place:
-            self._restore(dropped)
-        return dropped is place
 
     def _restore(self, place: Place) -> None:
         """Put back the place of a newer request, which has the key of one that was closed."""

@@ -25,7 +25,7 @@ import attrs
 
 from .exceptions import IllegalTransition
 
-__all__ = ["REGIONS", "SERVER_STATES", "Event", "Lifecycle", "State"]
+__all__ = ["REGIONS", "RUNNING", "SERVER_STATES", "Event", "Lifecycle", "State"]
 
 
 class State(IntEnum):
@@ -176,7 +176,8 @@ _REGION_EVENTS: Final = {
     for region, states in REGIONS.items()
 }
 _LOOP_ENTRIES: Final = frozenset({Event.SERVE, Event.WAIT})
-_RUNNING: Final = frozenset({State.SERVING, State.WAITING})
+#: The states of a loop in which it may go on.
+RUNNING: Final = frozenset({State.SERVING, State.WAITING})
 _LOOP_EXITS: Final = frozenset({Event.REQUEST, Event.TIMEOUT, Event.LEAVE})
 
 
@@ -231,7 +232,7 @@ class Lifecycle:
     @property
     def running(self) -> bool:
         """Whether a loop may go on: look at this before each accept and each wait."""
-        return self.loop in _RUNNING
+        return self.loop in RUNNING
 
     @property
     def may_accept(self) -> bool:

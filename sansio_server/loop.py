@@ -11,7 +11,7 @@ from collections.abc import Awaitable
 from typing import Any, Protocol
 
 from .deferred import is_awaitable
-from .lifecycle import Event
+from .lifecycle import RUNNING, Event
 from .limits import Admission
 from .serving import Serving
 
@@ -44,11 +44,14 @@ async def serve_loop(server: Serving, turns: Turns, poll_interval: float | None)
     :param poll_interval: seconds between two calls of ``service_actions()`` while nobody comes,
         where that hook needs them; None to call it only when something happens.
     """
+    lifecycle, ledger = server.lifecycle, server.ledger
     may_be_there = turns.tries_first
-    while server.is_running():
+    acts = server.acts()
+    while lifecycle.loop in RUNNING:
         if not may_be_there or server.admission() is _WAIT:
             may_be_there = await _answer(turns.sleep(_next_turn(server, poll_interval)))
-            if not server.is_running():
+            acts = server.acts()
+            if lifecycle.loop not in RUNNING:
                 break
             if may_be_there and server.admission() is _WAIT:
                 may_be_there = False
@@ -56,10 +59,12 @@ async def serve_loop(server: Serving, turns: Turns, poll_interval: float | None)
             answer = turns.let_in()
             may_be_there = answer if answer is True or answer is False else await _answer(answer)
             may_be_there = may_be_there and turns.tries_first
-        server.attend()
-        result = server.service_actions()
-        if result is not None and is_awaitable(result):
-            await result
+        if ledger.deadlines or server.always_attends:
+            server.attend()
+        if acts:
+            result = server.service_actions()
+            if result is not None and is_awaitable(result):
+                await result
     server.tell_of_stop()
 
 

@@ -8,7 +8,7 @@ A backend's loop asks :meth:`Serving.plan` how to sleep, sleeps, and tells what 
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -45,6 +45,11 @@ class Plan:
 class Serving(ServerHooks):
     """A server that takes requests in, within its limits."""
 
+    #: Whether there is a bound beside ``max_connections``.
+    bounded: ClassVar[bool] = False
+    #: Whether :meth:`attend` has something to do even if no request can be overdue.
+    always_attends: ClassVar[bool] = False
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._backoff = AcceptBackoff()
@@ -72,12 +77,19 @@ class Serving(ServerHooks):
         """
         return self.lifecycle.running
 
+    def acts(self) -> bool:
+        """Say whether ``service_actions()`` does anything.
+
+        Call this before the first turn, and after each sleep.
+        """
+        return getattr(self.service_actions, "__func__", None) is not ServerHooks.service_actions
+
     def needs_turns(self) -> bool:
         """Say whether ``service_actions()`` is to be called even if nothing happens.
 
         Call this before each sleep.
         """
-        return getattr(self.service_actions, "__func__", None) is not ServerHooks.service_actions
+        return self.acts()
 
     def admission(self) -> Admission:
         """Say whether a request may come in now.
@@ -88,10 +100,9 @@ class Serving(ServerHooks):
             return _WAIT
         if self._backoff.delay and self.now() < self._backoff.until:
             return _WAIT
-        capacity = self._capacity()
-        if capacity is None:
+        if self.max_connections is None and not self.bounded:
             return _ACCEPT
-        return admission(len(self.ledger), capacity, self.when_full)
+        return admission(len(self.ledger), self._capacity(), self.when_full)
 
     def plan(self, until: float) -> Plan:
         """Say how to sleep.
@@ -146,11 +157,10 @@ class Serving(ServerHooks):
     def attend(self) -> None:
         """Cut the requests that are overdue.
 
-        Call this in each turn of the loop.
+        Call this in each turn of the loop in which there may be any.
         """
-        if self.ledger.has_deadlines and self.ledger.next_deadline() != math.inf:
-            for place in self.ledger.overdue(self.now()):
-                self._cut(place, "request_timeout")
+        for place in self.ledger.overdue(self.now()):
+            self._cut(place, "request_timeout")
 
     # For handlers.
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sansio_server.deferred import is_awaitable
-from sansio_server.driver import continue_request, place_of, run_blocking, start_request
+from sansio_server.driver import continue_request, drive, place_of, run_blocking, take_in
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
 from sansio_server.loop import request_loop, serve_loop
@@ -27,7 +27,7 @@ from .wakeup import Wakeup
 
 __all__ = ["BaseServer"]
 
-_HERE = Step.HERE
+_HERE, _VERIFY = Step.HERE, Step.VERIFY
 _STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 _Self = TypeVar("_Self", bound="BaseServer")
@@ -104,12 +104,25 @@ class BaseServer(Draining):
         waits = (self.timeout, None if own is None else own.gettimeout())
         return min((wait for wait in waits if wait is not None), default=math.inf)
 
-    def _handle_request_noblock(self) -> bool:
-        """Let one request in, if there is one; return whether there was."""
-        pair = self._next_request()
+    def _handle_request_noblock(self, pair: Any = None) -> bool:
+        """Let one request in, if there is one; return whether there was.
+
+        :param pair: what ``get_request()`` has returned before.
+        """
         if pair is None:
-            return False
-        self._start_request(*pair)
+            pair = self._next_request()
+            if pair is None:
+                return False
+        request, client_address = pair
+        if self.trace is not None:
+            request = self._observed(request)
+        entry = _VERIFY
+        if self.when_full != "wait" or self._backoff.delay:
+            entry = self.came_in()
+        place = take_in(self, request, client_address)
+        rest = drive(self, entry, request, client_address, place)
+        if rest is not None:
+            run_blocking(rest)
         return True
 
     def _next_request(self) -> Any:
@@ -124,13 +137,6 @@ class BaseServer(Draining):
             self.accept_failed(error)
             return None
         return pair
-
-    def _start_request(self, request: Any, client_address: Any) -> None:
-        if self.trace is not None:
-            request = self._observed(request)
-        rest = start_request(self, request, client_address, self.came_in())
-        if rest is not None:
-            run_blocking(rest)
 
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
         """Run the rest of a request that ``process_request`` has been given, here and now.
@@ -277,18 +283,14 @@ class _Turns:
         self._loop = loop
         self._poller = poller
         self.tries_first = tries_first
-        self._fetched: tuple[Any] | None = None
+        self.let_in: Callable[[], bool] = server._handle_request_noblock
+        self._fetched: Any = None
 
     def sleep(self, until: float) -> bool:
         return self._server._sleep(self._poller, until)
 
-    def let_in(self) -> bool:
-        if self._fetched is None:
-            return self._server._handle_request_noblock()
-        [pair] = self._fetched
-        if pair is not None:
-            self._server._start_request(*pair)
-        return False
+    def _let_fetched_in(self) -> bool:
+        return self._fetched is not None and self._server._handle_request_noblock(self._fetched)
 
     def end(self, event: Event) -> bool:
         control = self._server._control
@@ -299,7 +301,8 @@ class _Turns:
         with self._server._fetching:
             if not self._poller.wait(True, 0.0) or not control.end(self._loop, event):
                 return False
-            self._fetched = (self._server._next_request(),)
+            self._fetched = self._server._next_request()
+            self.let_in = self._let_fetched_in
         return True
 
 

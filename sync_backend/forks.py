@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sansio_server.ledger import Place
 from sansio_server.request import Step
@@ -135,6 +135,9 @@ class ForkingMixIn(_Server):
             return True
         body = getattr(self.service_actions, "__func__", None)
         return body is not ForkingMixIn.service_actions and super().needs_turns()
+
+    bounded: ClassVar[bool] = True
+    always_attends: ClassVar[bool] = True
 
     def _capacity(self) -> int | None:
         if self.max_connections is None:

@@ -111,7 +111,9 @@ class SocketHooks(ServerHooks):
         if type(listener) is socket.socket and _ACCEPT is not None:
             # What accept() does, but for asking the listener for its family, kind and protocol as
             # enums: that costs as much as the system call.
-            family, kind, protocol = self._kind
+            known, family, kind, protocol = self._listener_kind
+            if known is not listener:
+                _, family, kind, protocol = self._kind_of(listener)
             descriptor, client_address = _ACCEPT(listener)
             return socket.socket(family, kind, protocol, descriptor), client_address
         request, client_address = listener.accept()
@@ -151,17 +153,13 @@ class SocketHooks(ServerHooks):
 
     # What serve loops need.
 
-    @property
-    def _kind(self) -> tuple[int, int, int]:
-        """The family, kind and protocol of the listener, as plain numbers."""
-        listener, kind = self._listener_kind
-        if listener is not self.socket:
-            own = self.socket
-            kind = (int(own.family), int(own.type), int(own.proto))
-            self._listener_kind = (own, kind)
+    def _kind_of(self, listener: socket.socket) -> tuple[Any, int, int, int]:
+        """Return *listener* with its family, kind and protocol as plain numbers."""
+        kind = (listener, int(listener.family), int(listener.type), int(listener.proto))
+        self._listener_kind = kind
         return kind
 
-    _listener_kind: tuple[Any, tuple[int, int, int]] = (None, (0, 0, 0))
+    _listener_kind: tuple[Any, int, int, int] = (None, 0, 0, 0)
 
     def _make_nonblocking(self) -> None:
         """Make accepting never block, whatever ``gettimeout`` shows.

@@ -10,15 +10,17 @@ import io
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
+import attrs
+
 from .console import CommandError, Parser, complain
 from .search_path import has_own_entry
 
-__all__ = ["main"]
+__all__ = ["Option", "main"]
 
 _DESCRIPTION = """\
 Run a Python program with {name} in the place of the standard library's socketserver, which it
@@ -36,23 +38,48 @@ exit status:
 """
 
 
-def main(replacement: ModuleType, argv: Sequence[str] | None = None) -> None:
+@attrs.frozen
+class Option:
+    """An option that a backend has beside those that all have.
+
+    :ivar name: as it is written: ``--NAME``. It takes no value.
+    :ivar help: what it does, for the list of options.
+    :ivar apply: called if it is given, before the program runs; raises :class:`CommandError` for
+        what cannot be had.
+    :ivar notes: what else there is to know, for the end of the help.
+    """
+
+    name: str
+    help: str
+    apply: Callable[[], object]
+    notes: str = ""
+
+
+def main(
+    replacement: ModuleType, argv: Sequence[str] | None = None, options: Sequence[Option] = ()
+) -> None:
     """Run a program in the place of this one, as its ``__main__``.
 
     :param replacement: what ``import socketserver`` is to give.
     :param argv: the program, or ``-m`` and a module, and the program's arguments; None for the
         arguments of the process.
+    :param options: what else may be given before the program.
     :raises SystemExit: help was asked for, or there is no such program; or the program raised it.
     :raises BaseException: what the program raised.
     """
-    prog = f"python -m {replacement.__name__}"
-    ours, theirs = _split(sys.argv[1:] if argv is None else list(argv))
+    prog = f"python -m {replacement.__name__.partition('.')[0]}"
+    ours, theirs = _split(
+        sys.argv[1:] if argv is None else list(argv), {option.name for option in options}
+    )
     _hide_this()
     try:
-        parser = _parser(prog, replacement.__name__)
+        parser = _parser(prog, replacement.__name__, options)
         args = parser.parse_args(ours)
         if args.program is None and args.module is None:
             parser.error("which program? write PROGRAM, or -m MODULE")
+        for option in options:
+            if option.name in ours:
+                option.apply()
         _replace(replacement, prog)
         sys.argv = ["-m" if args.program is None else args.program, *theirs]
         if args.module is not None:
@@ -68,24 +95,33 @@ def main(replacement: ModuleType, argv: Sequence[str] | None = None) -> None:
     exec(code, program.__dict__)  # noqa: S102 - running it is what was asked for
 
 
-def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Return the arguments up to the program, and the program's own."""
+def _split(arguments: list[str], known: Container[str]) -> tuple[list[str], list[str]]:
+    """Return the arguments up to the program, and the program's own.
+
+    :param known: the options that are not the program's.
+    """
     end = 0
     while end < len(arguments):
         word = arguments[end]
         end += 2 if word in ("-m", "--") else 1
+        if word in known:
+            continue
         if word.startswith(("-m", "--")) or not word.startswith("-"):
             break
     return arguments[:end], arguments[end:]
 
 
-def _parser(prog: str, name: str) -> Parser:
+def _parser(prog: str, name: str, options: Sequence[Option]) -> Parser:
+    names = "".join(f" [{option.name}]" for option in options)
+    notes = "".join(f"{option.notes}\n" for option in options if option.notes)
     parser = Parser(
         prog=prog,
-        usage="%(prog)s [-h] (PROGRAM | -m MODULE) [ARGUMENT ...]",
+        usage=f"%(prog)s [-h]{names} (PROGRAM | -m MODULE) [ARGUMENT ...]",
         description=_DESCRIPTION.format(name=name),
-        epilog=_EPILOG.format(prog=prog),
+        epilog=notes + _EPILOG.format(prog=prog),
     )
+    for option in options:
+        parser.add_argument(option.name, action="store_true", help=option.help)
     parser.add_argument(
         "program", metavar="PROGRAM", nargs="?", help="a file, or a folder or zip with __main__.py"
     )
