@@ -256,8 +256,9 @@ def _attribute(cls: type, described: Described, docstring: str) -> Iterator[str]
     if issubclass(cls, Enum):
         heading = f"`{described.name}`"
     else:
+        annotation = f": {described.annotation}" if described.annotation else ""
         value = f" = {described.value}" if described.value else ""
-        heading = f"`{described.name}: {described.annotation}{value}`"
+        heading = f"`{described.name}{annotation}{value}`"
     yield from _entry(heading, markdown(described.text))
 
 
