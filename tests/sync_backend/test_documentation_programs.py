@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync_backend.programs import OURS, PATIENCE, PYTHON, ROOT, Running, run, running
+from tests.sync_backend.outside import OURS, PATIENCE, PYTHON, ROOT, Running, run, running
 
 SOURCE = "html/_sources/library/socketserver.rst.txt"
 # Several names may lead to one folder.

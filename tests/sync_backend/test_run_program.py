@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync_backend.programs import OURS, PYTHON, ROOT, run
+from tests.sync_backend.outside import OURS, PYTHON, ROOT, run
 
 # Says how it was run, and whose socketserver it has.
 FACTS = """
