@@ -44,6 +44,7 @@ def run_interrupted(function: Callable[[], object], interruption: Interruption) 
     """Run a function in a thread of its own, to its end; it must not hang."""
 
     def run() -> None:
+        sys._getframe().f_trace_opcodes = True  # Python 3.12 looks for one that is when it sets out
         sys.settrace(interruption.trace)
         try:
             function()

@@ -1,91 +1,82 @@
-"""Runs programs, by Python itself and through `python -m sync_backend`, and talks to them."""
+"""Servers that tests run in processes of their own, and look at from outside."""
 
 from __future__ import annotations
 
-import os
-import select
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import threading
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 30.0  # seconds for anything that is waited for
-PYTHON = [sys.executable, "-u"]
-OURS = [*PYTHON, "-m", "sync_backend"]
+import sync_backend
+from sansio_server.ledger import Place
+from sansio_server.trace import TraceEvent, TraceKind
+from sync_backend.workers import Crew
+from tests.sync_backend.support import HERE, hear, say
 
-
-def environment(**changes: str) -> dict[str, str]:
-    """Return the environment of a program, which finds ours from any folder."""
-    return os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | changes
+WAYS = {
+    "inline": sync_backend.TCPServer,
+    "threads": sync_backend.ThreadingTCPServer,
+    "forks": sync_backend.ForkingTCPServer,
+}
 
 
-def run(command: list[str], folder: Path, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end.
+class Stay(sync_backend.BaseRequestHandler):
+    """Says so when it begins, and stays until the client goes."""
 
-    :param changes: of its environment.
-    """
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env=environment(**changes),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    def handle(self) -> None:
+        self.request.sendall(b"here\n")
+        self.request.recv(1)
 
 
-class Running:
-    """A program that runs."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        self.process = process
-
-    def line(self) -> str:
-        """Wait for the next line that it prints."""
-        assert self.process.stdout is not None
-        assert select.select([self.process.stdout], [], [], PATIENCE)[0], "it says nothing"
-        line = self.process.stdout.readline()
-        assert line, self.process.communicate()[1].decode()
-        return line.decode().rstrip("\n")
-
-    def interrupt(self) -> tuple[int, str, str]:
-        """Press Ctrl-C; return the exit status and what was printed, to both."""
-        self.process.send_signal(signal.SIGINT)
-        out, err = self.process.communicate(timeout=PATIENCE)
-        return self.process.returncode, out.decode(), err.decode()
+def say_how_far(event: TraceEvent) -> None:
+    """Tell the test when the loop has begun, and when a request was given to who serves it."""
+    if (event.kind, event.what) == (TraceKind.STATE, "SERVE"):
+        say("serving")
+    elif (event.kind, event.what) == (TraceKind.LEAVE, "process_request"):
+        say("given")
 
 
-@contextmanager
-def running(
-    command: list[str], folder: Path, pass_fds: tuple[int, ...] = (), **changes: str
-) -> Iterator[Running]:
-    """Run a program; to end it is the caller's business.
+def stopped_by_signal(way: str) -> None:
+    """Serve until SIGTERM, whose handler runs in the thread of the loop."""
+    with WAYS[way](HERE, Stay) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
+        say(server.server_address[1])
+        server.trace = say_how_far
+        server.serve_forever()
+        server.trace = None
+        say("stopped")
+    say("closed")
 
-    :param changes: of its environment.
-    """
-    pipe = subprocess.PIPE
-    # A signal that is ignored here would be ignored there.
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+def ended_by_ctrl_c(way: str) -> None:
+    """Serve until SIGINT, as a program does that knows nothing of signals."""
+    server = WAYS[way](HERE, Stay)
+    server.drain_timeout = 0.0
+    say(server.server_address[1])
+    server.trace = say_how_far
     try:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=environment(**changes),
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            bufsize=0,
-            pass_fds=pass_fds,
-        )
-    finally:
-        signal.signal(signal.SIGINT, former)
-    with process:
-        try:
-            yield Running(process)
-        finally:
-            process.kill()
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.trace = None
+        server.server_close()
+        say("closed")
+
+
+def leave_an_idle_thread() -> None:
+    """End while a thread waits for its next request."""
+    progress = threading.Condition()
+    crew = Crew(progress)
+    crew.start(int, (), Place(1, 1, "client", 0.0), daemon=False, reuse=True)
+    with progress:
+        progress.wait_for(lambda: len(crew) == 0)
+    say("done")
+
+
+def leave_a_thread_at_work() -> None:
+    """End while a thread serves, that has to be told to go on."""
+
+    def work() -> None:
+        say("at work")
+        assert hear() == "go on"
+        say("done")
+
+    crew = Crew(threading.Condition())
+    crew.start(work, (), Place(1, 1, "client", 0.0), daemon=False, reuse=True)

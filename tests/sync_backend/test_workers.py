@@ -12,7 +12,8 @@ import pytest
 from sansio_server.ledger import Place
 from sync_backend import workers
 from sync_backend.workers import Crew
-from tests.sync_backend.support import PATIENCE, Program, in_thread, say
+from tests.sync_backend import programs
+from tests.sync_backend.support import PATIENCE, Program, in_thread
 
 BOTH = pytest.mark.parametrize("reuse", [False, True], ids=["new", "reused"])
 
@@ -265,33 +266,16 @@ def test_at_exit_jobs_are_waited_for_that_are_no_daemons(team: Team) -> None:
     team.wait()
 
 
-def leave_an_idle_thread() -> None:
-    team = Team()
-    team.do(int, reuse=True)
-    say("done")
-
-
-def test_an_idle_thread_does_not_hold_up_the_exit(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Program(leave_an_idle_thread) as program:
+def test_an_idle_thread_does_not_hold_up_the_exit() -> None:
+    with Program(programs.leave_an_idle_thread) as program:
         assert program.hear() == "done"
         # Far sooner than an idle thread gives up.
         program.process.wait(workers.IDLE_SECONDS / 2)
         assert program.end() == []
 
 
-def leave_a_thread_at_work() -> None:
-    team = Team()
-
-    def work() -> None:
-        say("at work")
-        assert input() == "go on"
-        say("done")
-
-    team.start(work, reuse=True)
-
-
 def test_a_thread_at_work_is_waited_for_at_exit() -> None:
-    with Program(leave_a_thread_at_work) as program:
+    with Program(programs.leave_a_thread_at_work) as program:
         assert program.hear() == "at work"
         program.tell("go on")
         assert program.end() == ["done"]
