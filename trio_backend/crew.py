@@ -59,6 +59,7 @@ class GreenCrew(Crew):
         self._jobs.add(job)
         self._nursery.start_soon(self._run, job)
 
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the loop, as where threads serve
     async def _run(self, job: GreenJob) -> None:
         from .greenlets import bridge  # noqa: PLC0415 - an extra
 

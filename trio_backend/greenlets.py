@@ -38,7 +38,8 @@ async def bridge(worker: HasGreenlet, function: Callable[..., _T], *args: Any) -
     :raises BaseException: what *function* raised; a cancellation of this task is raised inside it
         first, where it waits.
     """
-    runner = greenlet.greenlet(function)
+    protected = trio.lowlevel.currently_ki_protected()
+    runner = greenlet.greenlet(function if protected else _interruptible(function))
     runner.gr_context = copy_context()
     worker.greenlet = runner
     try:
@@ -55,6 +56,16 @@ async def bridge(worker: HasGreenlet, function: Callable[..., _T], *args: Any) -
         worker.greenlet = None
     final: _T = wanted
     return final
+
+
+def _interruptible(function: Callable[..., _T]) -> Callable[..., _T]:
+    """Return *function* so that Ctrl-C ends it in a greenlet too, out of which trio cannot see."""
+
+    @trio.lowlevel.disable_ki_protection
+    def call(*args: Any) -> _T:
+        return function(*args)
+
+    return call
 
 
 def wait_for(awaitable: Awaitable[_T]) -> _T:
