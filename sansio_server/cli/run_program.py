@@ -177,8 +177,8 @@ def _find_file(path: str) -> tuple[ModuleType, CodeType]:
 
 
 def _find_module(name: str) -> tuple[ModuleType, CodeType]:
-    if name.startswith("."):
-        raise CommandError(f"{name!r} is relative, and there is no package to begin at")
+    if not name or name.startswith("."):
+        raise CommandError(f"{name!r} is not the full name of a module")
     hint = f"; a module has no .py: {name[:-3]!r}" if name.endswith(".py") else ""
     try:
         spec = importlib.util.find_spec(name)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import sync_backend
+from sansio_server.cli.run_program import main
 from tests.sync_backend.outside import OURS, PYTHON, ROOT, run
 
 # Says how it was run, and whose socketserver it has.
@@ -154,21 +156,35 @@ def test_no_future_of_the_runner_is_inherited(tmp_path: Path) -> None:
         (["-m", "json.missing"], "there is no module 'json.missing' to run"),
         (["-m", "json"], "there is no module 'json' to run; the package 'json' has no module"),
         (["-m", "faulty.py"], "a module has no .py: 'faulty'"),
-        (["-m", ".faulty"], "'.faulty' is relative, and there is no package to begin at"),
-        (["-m", ""], "there is no module '' to run"),
+        (["-m", ".faulty"], "'.faulty' is not the full name of a module"),
+        (["-m", ""], "'' is not the full name of a module"),
         (["-m", "sys"], "there is no Python code in 'sys'"),
     ],
 )
 def test_what_is_not_there_is_one_line(
-    arguments: list[str], complaint: str, tmp_path: Path
+    arguments: list[str],
+    complaint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "faulty.py").touch()
-    ended = run([*OURS, *arguments], tmp_path)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("python -m sync_backend: error: ")
-    assert complaint in ended.stderr
-    assert ended.stderr.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    # What is changed for a program, and would be its own affair.
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(sys, "argv", ["sync_backend", *arguments])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.delitem(sys.modules, "socketserver", raising=False)
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)
+    with pytest.raises(SystemExit) as end:
+        main(sync_backend)
+    assert end.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("python -m sync_backend: error: ")
+    assert complaint in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("arguments", [["-m", "package.module"], ["-m", "package"]])
