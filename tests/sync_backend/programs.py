@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
+import resource
+import select
 import signal
+import socket
+import sys
 import threading
+import time
+from typing import Any
 
 import sync_backend
 from sansio_server.ledger import Place
 from sansio_server.trace import TraceEvent, TraceKind
 from sync_backend.workers import Crew
-from tests.sync_backend.support import HERE, hear, say
+from tests.sync_backend.support import HERE, PATIENCE, descriptors, hear, say
 
-WAYS = {
+WAYS: dict[str, Any] = {
     "inline": sync_backend.TCPServer,
     "threads": sync_backend.ThreadingTCPServer,
     "forks": sync_backend.ForkingTCPServer,
@@ -80,3 +89,147 @@ def leave_a_thread_at_work() -> None:
 
     crew = Crew(threading.Condition())
     crew.start(work, (), Place(1, 1, "client", 0.0), daemon=False, reuse=True)
+
+
+# Machines that are full.
+
+
+def _limit(kind: int, number: int) -> None:
+    resource.setrlimit(kind, (number, resource.getrlimit(kind)[1]))
+
+
+def starving() -> None:
+    """Serve with few descriptors; tell of each failure to accept, with the time and CPU time."""
+
+    class Log(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            say("log", record.getMessage())
+
+    def tell(event: TraceEvent) -> None:
+        if event.kind is TraceKind.OVERLOAD:
+            say("starved", event.time, time.process_time())
+
+    logging.getLogger().addHandler(Log())
+    with sync_backend.ThreadingTCPServer(HERE, Stay) as server:
+        signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
+        server.trace = tell
+        _limit(resource.RLIMIT_NOFILE, descriptors() + 6)
+        say(server.server_address[1])
+        server.serve_forever()
+
+
+def without_a_descriptor() -> None:
+    """Try to serve without a descriptor to wake the loop by, then with one."""
+    with sync_backend.TCPServer(HERE, Stay) as server:
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        _limit(resource.RLIMIT_NOFILE, max(map(int, os.listdir("/proc/self/fd"))))
+        for serve in (server.serve_forever, server.handle_request):
+            try:
+                serve()
+            except OSError as error:
+                say(errno.errorcode[error.errno or 0], server.lifecycle.loop.name)
+        _limit(resource.RLIMIT_NOFILE, most)
+        say(server.server_address[1])
+        server.handle_request()
+
+
+class Tasks:
+    """Whether this process may start threads and children."""
+
+    def __init__(self) -> None:
+        self._most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
+        self._uids = os.getresuid()
+
+    def forbid(self) -> None:
+        """From now on the kernel refuses them; root, whom it does not refuse, becomes nobody."""
+        if self._uids[0] == 0:
+            os.setresuid(65534, 65534, 0)
+        _limit(resource.RLIMIT_NPROC, 0)
+
+    def allow(self) -> None:
+        """From now on all is as before."""
+        os.setresuid(*self._uids)
+        _limit(resource.RLIMIT_NPROC, self._most)
+
+
+def unable_to_start(way: str, reuse: str) -> None:
+    """Serve single requests as we are told to, while threads and children may be forbidden."""
+    tasks = Tasks()
+    before = descriptors()
+    server = WAYS[way](HERE, Stay)
+    server.timeout = PATIENCE
+    server.reuse_threads = bool(reuse)
+    say(server.server_address[1])
+    while command := hear():
+        if command == "serve":
+            server.handle_request()
+            say("served")
+        elif command == "forbid":
+            tasks.forbid()
+        elif command == "allow":
+            tasks.allow()
+    server.server_close()
+    say(descriptors() - before, threading.active_count(), server.counters.errors)
+
+
+# Clients that cut the connection.
+
+
+class Victim(sync_backend.StreamRequestHandler):
+    """Does what the client says in its first line, who then resets the connection."""
+
+    wbufsize = -1
+
+    def handle(self) -> None:
+        line = self.rfile.readline()
+        getattr(self, f"do_{line.decode().strip()}")()
+
+    def do_answer(self) -> None:
+        self.wfile.write(b"answer")
+
+    def do_read(self) -> None:
+        self.request.sendall(b"reading")
+        self.rfile.readline()
+
+    def do_write(self) -> None:
+        while True:
+            self.request.sendall(bytes(65536))
+
+    def do_finish(self) -> None:
+        self.wfile.write(b"never sent")
+        self.request.sendall(b"finishing")
+        poll = select.poll()
+        poll.register(self.request, 0)  # errors are told of in any case
+        assert poll.poll(PATIENCE * 1000)
+
+
+def resettable(way: str) -> None:
+    """Serve such clients; the first may reset its connection before we begin."""
+
+    class Server(WAYS[way]):  # type: ignore[misc,valid-type]
+        def handle_error(self, request: socket.socket, client_address: Any) -> None:
+            say("error", type(sys.exc_info()[1]).__name__)
+
+    before = descriptors()
+    server = Server(HERE, Victim)
+    signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
+    say(server.server_address[1])
+    hear()
+    server.serve_forever()
+    server.server_close()
+    say("left", descriptors() - before, threading.active_count() - 1, len(server.ledger))
+
+
+# Leaks.
+
+
+def quiet_now_and_then(way: str, reuse: str) -> None:
+    """Serve; at SIGTERM fall silent, with nothing under way, until we are told to go on."""
+    with WAYS[way](HERE, sync_backend.BaseRequestHandler) as server:
+        server.reuse_threads = bool(reuse)
+        signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
+        say(server.server_address[1])
+        while hear():
+            server.serve_forever()
+            server.drain()
+            say("quiet")
