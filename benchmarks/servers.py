@@ -113,6 +113,14 @@ def _of_module(module_name: str, class_name: str) -> Maker:
     return make
 
 
+def _on_trio(class_name: str, where: str | None = None) -> Maker:
+    def make(handler: str) -> Any:
+        module = importlib.import_module("benchmarks.on_trio")
+        return module.OnTrio(class_name, ADDRESS, handler, where)
+
+    return make
+
+
 _STDLIB = "socketserver"
 _SYNC = "sync_backend"
 _ACCEPTORS = "benchmarks.acceptors"
@@ -150,6 +158,14 @@ SERVERS: Mapping[str, Entry] = {
     "sync-async-udp": Entry(
         _like_socketserver(_SYNC, "UDPServer", is_async=True), datagrams=True, peer="sync-udp"
     ),
+    "trio-async": Entry(_on_trio("TCPServer"), stops=False, peer="trio-serve-tcp"),
+    "trio-threads": Entry(
+        _on_trio("TCPServer", "threads"), stops=False, peer="gevent-streamserver"
+    ),
+    "trio-greenlets": Entry(
+        _on_trio("TCPServer", "greenlets"), stops=False, peer="gevent-streamserver"
+    ),
+    "trio-udp": Entry(_on_trio("UDPServer"), datagrams=True, stops=False, peer="stdlib-udp"),
     "trio-serve-tcp": Entry(_of_module(_STREAMS, "TrioServeTCP"), stops=False),
     "asyncio-streams": Entry(_of_module(_STREAMS, "AsyncioStreams"), stops=False),
     "uvloop-streams": Entry(_of_module(_STREAMS, "UvloopStreams"), stops=False),
