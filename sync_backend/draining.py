@@ -8,13 +8,10 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
-import attrs
-
+from sansio_server import draining
 from sansio_server.drain import Drain, DrainReport
-from sansio_server.hooks import LOGGER
+from sansio_server.driver import run_blocking
 from sansio_server.ledger import Place
-from sansio_server.lifecycle import Lifecycle
-from sansio_server.serving import Serving
 
 from .poller import LONGEST_SLEEP
 from .workers import Job
@@ -22,16 +19,12 @@ from .workers import Job
 __all__ = ["Draining"]
 
 
-class Draining(Serving):
+class Draining(draining.Draining):
     """The part of a blocking server that ends its requests."""
-
-    #: How the last drain went; None before the first.
-    drain_report: DrainReport | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._progress = threading.Condition()
-        self._drains: list[Drain] = []
 
     def drain(self, timeout: float | None = None) -> DrainReport:
         """Wait for the requests that are being served; call this after ``shutdown()``.
@@ -47,31 +40,17 @@ class Draining(Serving):
 
     def _drain(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
         places = [place for place in under_way if not self._is_mine(place)]
-        limits = attrs.evolve(self.limits, drain_timeout=timeout)
-        with self._progress:
-            # One that begins during another takes its own course; the state is the first one's.
-            lifecycle = Lifecycle() if self._drains else self.lifecycle
-            drain = Drain(lifecycle, limits, self.now(), places)
-            self._drains.append(drain)
-            self._awaiting.add(drain)
-        try:
-            self._run_drain(drain, places)
-        finally:
-            self._drains.remove(drain)
-            self._awaiting.discard(drain)
-        report = drain.report(self.now())
-        if report.cut:
-            LOGGER.warning("%s %s", self._name(), report)
-        return report
+        return run_blocking(self.end_requests(places, timeout))
 
-    def _run_drain(self, drain: Drain, places: list[Place]) -> None:
-        while (step := drain.step(self.now(), filter(self._goes_on, places))) is not None:
-            for place in step.cut:
-                drain.cut(place, self._where(place))
-                self._cut(place, "drain")
-            self._wait_for_end(places, step.until)
-        for place in filter(self._goes_on, places):
-            self._abandon(place)
+    def _begin_drain(self, places: tuple[Place, ...], timeout: float | None) -> Drain:
+        with self._progress:  # several threads may begin one at once
+            drain = super()._begin_drain(places, timeout)
+            self._awaiting.add(drain)
+        return drain
+
+    def _end_drain(self, drain: Drain) -> None:
+        super()._end_drain(drain)
+        self._awaiting.discard(drain)
 
     def _under_way(self) -> Iterable[Place]:
         """Return the places that somebody serves."""
@@ -91,7 +70,7 @@ class Draining(Serving):
         frame = sys._current_frames().get(_thread_of(place) or 0)
         return "" if frame is None else "".join(traceback.format_stack(frame))
 
-    def _wait_for_end(self, places: list[Place], until: float) -> None:
+    def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         """Wait until one of *places* that go on has ended, or for a while, but not past *until*."""
         going = [place for place in places if self._goes_on(place)]
         timeout = min(max(0.0, until - self.now()), LONGEST_SLEEP)
@@ -102,9 +81,6 @@ class Draining(Serving):
     def _released(self) -> None:
         with self._progress:
             self._progress.notify_all()
-
-    def _abandon(self, place: Place) -> None:
-        """Give up a request that goes on even though it was cut."""
 
 
 def _thread_of(place: Place) -> int | None:

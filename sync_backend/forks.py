@@ -175,7 +175,7 @@ class ForkingMixIn(_Server):
         with suppress(ProcessLookupError):
             os.kill(place.worker, number)
 
-    def _wait_for_end(self, places: list[Place], until: float) -> None:
+    def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         if all(_has_child(place) for place in filter(self._goes_on, places)):
             timeout = min(max(0.0, until - self.now()), LONGEST_SLEEP)
             self._children.wait(self.active_children or (), timeout)

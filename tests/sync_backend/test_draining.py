@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -67,7 +67,7 @@ class Begin:
         self._wait = server._wait_for_end
         server._wait_for_end = self._wait_for_end  # type: ignore[method-assign]
 
-    def _wait_for_end(self, places: list[Place], until: float) -> None:
+    def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         self._begun.release()
         self._wait(places, until)
 
@@ -101,6 +101,23 @@ def test_a_drain_waits_for_those_who_end_by_themselves(reuse: bool) -> None:
     assert report is not None
     assert (set(report.finished), report.cut) == (names, ())
     assert server.lifecycle.drain is State.DRAINED
+
+
+@BOTH
+@pytest.mark.parametrize("drain_timeout", [None, 2 * PATIENCE])
+def test_who_becomes_overdue_meanwhile_is_cut(reuse: bool, drain_timeout: float | None) -> None:
+    server = ThreadingTCPServer(HERE, Stay)
+    server.reuse_threads = reuse
+    server.drain_timeout = drain_timeout
+    server.request_timeout = 0.2
+    watcher = watched(server)
+    with in_thread(server.serve_forever):
+        client = connect(server)
+        served(watcher)
+        server.shutdown()
+    server.server_close()
+    assert read_to_end(client) == b""
+    assert server.counters.cut == 1
 
 
 @BOTH

@@ -1,0 +1,95 @@
+"""Ending the requests under way, for every backend: waiting, cutting, telling who was left.
+
+Like the loops, it is ``async def`` and suspends only if the backend's waiting does. What is to be
+done when is decided by :class:`~sansio_server.drain.Drain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable
+from typing import Any
+
+import attrs
+
+from .drain import Drain, DrainReport
+from .hooks import LOGGER
+from .ledger import Place
+from .lifecycle import Lifecycle
+from .serving import Serving
+
+__all__ = ["Draining"]
+
+
+class Draining(Serving):
+    """A server that can end its requests."""
+
+    #: How the last drain went; None before the first.
+    drain_report: DrainReport | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._drains: list[Drain] = []
+
+    async def end_requests(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
+        """Wait for requests to end; cut those left when the time is over; tell how it went.
+
+        Call this when no more are let in, with the places of those to wait for, and await it or
+        :func:`~.driver.run_blocking` it.
+
+        :param timeout: seconds after which those left are cut, with ``cut_timeout`` more to end;
+            None to wait for ever.
+        :raises ValueError: *timeout* is negative.
+        """
+        places = tuple(under_way)
+        drain = self._begin_drain(places, timeout)
+        try:
+            await self._follow(drain, places)
+        finally:
+            self._end_drain(drain)
+        report = drain.report(self.now())
+        if report.cut:
+            LOGGER.warning("%s %s", self._name(), report)
+        return report
+
+    def _begin_drain(self, places: tuple[Place, ...], timeout: float | None) -> Drain:
+        limits = attrs.evolve(self.limits, drain_timeout=timeout)
+        # One that begins during another takes its own course; the state is the first one's.
+        lifecycle = Lifecycle() if self._drains else self.lifecycle
+        drain = Drain(lifecycle, limits, self.now(), places)
+        self._drains.append(drain)
+        return drain
+
+    def _end_drain(self, drain: Drain) -> None:
+        self._drains.remove(drain)
+
+    async def _follow(self, drain: Drain, places: tuple[Place, ...]) -> None:
+        while (step := drain.step(self.now(), filter(self._goes_on, places))) is not None:
+            for place in step.cut:
+                drain.cut(place, self._where(place))
+            for place in step.cut:
+                self._cut(place, "drain")
+            # There need not be a loop any more that attends to what is overdue.
+            until = min(step.until, self.ledger.next_deadline())
+            waiting = self._wait_for_end(places, until)
+            if waiting is not None:
+                await waiting
+            self.attend()
+        for place in filter(self._goes_on, places):
+            self._abandon(place)
+
+    # What a backend has to say.
+
+    def _goes_on(self, place: Place) -> bool:
+        """Say whether somebody is still serving *place*."""
+        return place.worker is not None
+
+    def _where(self, place: Place) -> str:
+        """Say where the one who serves *place* is: the stack of a thread or a task, as a rule."""
+        return ""
+
+    def _wait_for_end(self, places: Iterable[Place], until: float) -> Awaitable[object] | None:
+        """Wait until one of *places* that go on has ended, or for a while, but not past *until*."""
+        raise NotImplementedError
+
+    def _abandon(self, place: Place) -> None:
+        """Give up a request that goes on even though it was cut."""
