@@ -30,7 +30,9 @@ class Draining(Serving):
         super().__init__(*args, **kwargs)
         self._drains: list[Drain] = []
 
-    async def end_requests(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
+    async def end_requests(
+        self, under_way: Iterable[Place], timeout: float | None, *, quietly: bool = False
+    ) -> DrainReport:
         """Wait for requests to end; cut those left when the time is over; tell how it went.
 
         Call this when no more are let in, with the places of those to wait for, and await it or
@@ -38,6 +40,8 @@ class Draining(Serving):
 
         :param timeout: seconds after which those left are cut, with ``cut_timeout`` more to end;
             None to wait for ever.
+        :param quietly: whether it was to be expected that requests are cut: then the log is told of
+            those alone that were left behind.
         :raises ValueError: *timeout* is negative.
         """
         places = tuple(under_way)
@@ -47,7 +51,7 @@ class Draining(Serving):
         finally:
             self._end_drain(drain)
         report = drain.report(self.now())
-        if report.cut:
+        if report.left if quietly else report.cut:
             LOGGER.warning("%s %s", self._name(), report)
         return report
 

@@ -16,7 +16,7 @@ from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .deferred import Deferred, drop_deferred, is_awaitable, settle_deferred
-from .streams import AsyncReader, AsyncWriter
+from .streams import open_files
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -140,8 +140,8 @@ class StreamRequestHandler(BaseRequestHandler):
     timeout: float | None = None
     #: Whether to send small packets at once, without Nagle's algorithm (RFC 896). TCP only.
     disable_nagle_algorithm: bool = False
-    #: Whether a stop of the server ends what there is to read, once what has come is read: ``rfile``
-    #: then ends as if the client sent no more, and the handler can say goodbye.
+    #: Whether a stop of the server ends ``rfile``, once what has come is read, as if the client sent
+    #: no more: the handler can say goodbye.
     stop_ends_input: bool = False
 
     connection: Any
@@ -159,8 +159,7 @@ class StreamRequestHandler(BaseRequestHandler):
         if self.disable_nagle_algorithm:
             connection.setsockopt(IPPROTO_TCP, TCP_NODELAY, True)
         if self._runs_async:
-            self.rfile = AsyncReader(connection)
-            self.wfile = AsyncWriter(connection, self.wbufsize)
+            self.rfile, self.wfile = open_files(connection, self.wbufsize)
         else:
             self.rfile = connection.makefile("rb", self.rbufsize)
             if self.wbufsize == 0:
@@ -186,6 +185,7 @@ class StreamRequestHandler(BaseRequestHandler):
     async def _finish(self) -> None:
         with suppress(OSError):  # as above
             await self.wfile.flush()
+        self.rfile.close()
 
 
 class DatagramRequestHandler(BaseRequestHandler):

@@ -207,9 +207,10 @@ class Serving(ServerHooks):
 
     def _cut(self, place: Place, why: str) -> None:
         """Make the end of a request near, from outside."""
-        place.cut = True
-        self.ledger.count("cut")
-        self.emit(TraceKind.CUT, place.number, "cut", why)
+        if not place.cut:
+            place.cut = True
+            self.ledger.count("cut")
+            self.emit(TraceKind.CUT, place.number, "cut", why)
         self._end_early(place)
 
     def _end_early(self, place: Place) -> None:

@@ -88,6 +88,27 @@ def test_those_left_are_cut_told_of_and_abandoned(caplog: pytest.LogCaptureFixtu
     assert str(report) in record.getMessage()
 
 
+@pytest.mark.parametrize(("yields", "told"), [("a", 0), ("", 1)])
+def test_where_a_cut_was_to_be_expected_the_log_is_told_of_those_left_alone(
+    yields: str, told: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = DrainingServer({"a": math.inf}, yields=yields)
+    report = run_blocking(server.end_requests(server.ledger, 0.0, quietly=True))
+    assert len(report.cut) == 1
+    assert len(caplog.records) == told
+
+
+def test_who_was_cut_before_is_cut_again_but_counted_once() -> None:
+    server = DrainingServer({"a": 9.0}, request_timeout=1.0)
+    again: list[Any] = []
+    server._end_early = again.append  # type: ignore[method-assign]
+    events = server.traced()
+    assert len(server.run(2.0).cut) == 1
+    assert len(again) == 2
+    assert server.counters.cut == 1
+    assert [event.detail for event in events if event.kind is TraceKind.CUT] == ["request_timeout"]
+
+
 def test_all_are_looked_at_before_the_first_is_cut() -> None:
     server = DrainingServer({"a": math.inf, "b": math.inf}, yields="ab")
     server._where = lambda place: f"{server.counters.cut} cut"  # type: ignore[method-assign]
