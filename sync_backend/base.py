@@ -122,7 +122,7 @@ class BaseServer(Draining):
         place = take_in(self, request, client_address)
         rest = drive(self, entry, request, client_address, place)
         if rest is not None:
-            run_blocking(rest)
+            self._run(rest)
         return True
 
     def _next_request(self) -> Any:
@@ -130,7 +130,7 @@ class BaseServer(Draining):
         try:
             pair = self.get_request()
             if type(pair) is not tuple and is_awaitable(pair):
-                pair = run_blocking(_await(pair))
+                pair = self._run(_await(pair))
         except BlockingIOError:
             return None  # as most often when it was tried without knowing: say no more
         except OSError as error:
@@ -145,11 +145,14 @@ class BaseServer(Draining):
         """
         if self.request_timeout is not None and entry is _HERE:
             with self._watching(request, client_address):
-                run_blocking(continue_request(self, entry, request, client_address, get_ident()))
+                self._run(continue_request(self, entry, request, client_address, get_ident()))
             return
         rest = continue_request(self, entry, request, client_address, get_ident())
         if rest is not None:
-            run_blocking(rest)
+            self._run(rest)
+
+    #: Runs to its end what hooks and handlers left to be awaited.
+    _run: ClassVar[Callable[..., Any]] = staticmethod(run_blocking)
 
     @contextmanager
     def _watching(self, request: Any, client_address: Any) -> Iterator[None]:

@@ -140,8 +140,7 @@ class Crew:
         while self._leaving and not self._leaving[0].is_alive():
             self._leaving.popleft()
         job = Job(self, target, args, place, daemon)
-        place.worker = job
-        self._jobs.add(job)
+        self.begin(job)
         try:
             if reuse:
                 self._give(job)
@@ -151,6 +150,11 @@ class Crew:
             place.worker = None
             self._jobs.discard(job)
             raise
+
+    def begin(self, job: Job) -> None:
+        """Note that somebody is about to do *job*, and will tell of its end by :meth:`ended`."""
+        job.place.worker = job
+        self._jobs.add(job)
 
     def _give(self, job: Job) -> None:
         with self._lock:
