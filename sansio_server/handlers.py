@@ -140,8 +140,8 @@ class StreamRequestHandler(BaseRequestHandler):
     timeout: float | None = None
     #: Whether to send small packets at once, without Nagle's algorithm (RFC 896). TCP only.
     disable_nagle_algorithm: bool = False
-    #: Whether a stop of the server ends ``rfile``, once what has come is read, as if the client sent
-    #: no more: the handler can say goodbye.
+    #: Whether a stop of the server ends ``rfile``, once what has come is read, as if the client
+    #: sent no more: the handler can say goodbye.
     stop_ends_input: bool = False
 
     connection: Any

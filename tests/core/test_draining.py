@@ -101,7 +101,7 @@ def test_where_a_cut_was_to_be_expected_the_log_is_told_of_those_left_alone(
 def test_who_was_cut_before_is_cut_again_but_counted_once() -> None:
     server = DrainingServer({"a": 9.0}, request_timeout=1.0)
     again: list[Any] = []
-    server._end_early = again.append  # type: ignore[method-assign]
+    server._end_early = again.append  # type: ignore[method-assign, assignment]
     events = server.traced()
     assert len(server.run(2.0).cut) == 1
     assert len(again) == 2
