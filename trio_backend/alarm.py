@@ -10,6 +10,10 @@ import trio
 __all__ = ["Alarm"]
 
 
+def _never() -> bool:
+    return False
+
+
 class Alarm:
     """Ends the sleep of one task. To be made in the trio run that the task is in."""
 
@@ -17,6 +21,7 @@ class Alarm:
         self._token = trio.lowlevel.current_trio_token()
         self._rung = False
         self._sleep: trio.CancelScope | None = None
+        self._unless: Callable[[], bool] = _never
 
     def wake(self) -> None:
         """End the sleep, from anywhere: it may be another thread, or a signal handler."""
@@ -26,22 +31,30 @@ class Alarm:
     def ring(self) -> None:
         """End the sleep, or the next one at once. To be called in the thread of the trio run."""
         self._rung = True
-        if self._sleep is not None:
+        if self._sleep is not None and not self._unless():
             self._sleep.cancel()
 
-    async def sleep(self, until: float, wait: Callable[[], Awaitable[object]]) -> bool:
-        """Wait for *wait*, the alarm, or the time *until*; return whether *wait* came first."""
-        if self._rung:
+    async def sleep(
+        self,
+        until: float,
+        wait: Callable[[], Awaitable[object]],
+        unless: Callable[[], bool] = _never,
+    ) -> bool:
+        """Wait for *wait*, the alarm, or the time *until*; return whether *wait* came first.
+
+        :param unless: asked when the alarm rings; the sleep goes on if this is true then.
+        """
+        if self._rung and not unless():
             self._rung = False
             await trio.lowlevel.checkpoint()
             return False
         with trio.CancelScope(deadline=until) as scope:
-            self._sleep = scope
+            self._sleep, self._unless = scope, unless
             try:
                 await wait()
                 return True
             finally:
-                self._sleep = None
+                self._sleep, self._unless = None, _never
                 self._rung = False
         return False
 

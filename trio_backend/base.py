@@ -1,34 +1,30 @@
-"""``BaseServer`` on trio: the loop, the tasks, stopping and draining."""
+"""``BaseServer`` on trio: the loop, and stopping it."""
 
 from __future__ import annotations
 
+import errno
 import math
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-import attrs
 import trio
 
-from sansio_server.deferred import Deferred, is_awaitable
-from sansio_server.drain import Drain, DrainReport
-from sansio_server.driver import continue_request, drive, take_in
-from sansio_server.handlers import is_asynchronous
-from sansio_server.hooks import LOGGER
-from sansio_server.ledger import Place
-from sansio_server.lifecycle import Event, Lifecycle, State
+from sansio_server.deferred import is_awaitable
+from sansio_server.driver import take_in
+from sansio_server.lifecycle import Event
 from sansio_server.limits import Admission
 from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
-from sansio_server.serving import Serving
 from sansio_server.trace import TraceKind
 from sync_backend.control import Control, Loop
 
 from .alarm import Alarm
-from .carriers import CARRIERS, BlockingHandlers, wait_in_thread
+from .carriers import check_carrier
 from .runtime import TrioRuntime
+from .tasks import Tasks, settled
 from .worker import Worker
 
 __all__ = ["BaseServer"]
@@ -38,8 +34,10 @@ _Self = TypeVar("_Self", bound="BaseServer")
 #: How many clients are let in before other tasks get their turn.
 _BATCH = 64
 
+_STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
-class BaseServer(Serving):
+
+class BaseServer(Tasks):
     """A server without a socket, for a trio nursery; subclasses bring ``get_request()`` and so on.
 
     Each request is served by a task of its own, inside ``serve_forever()``. Hooks may be ``def`` or
@@ -49,37 +47,24 @@ class BaseServer(Serving):
     #: What asynchronous handlers find in ``server.runtime``.
     runtime: ClassVar[TrioRuntime] = TrioRuntime()
 
-    #: Where blocking handlers run: in "threads", or, with the extra of that name, in "greenlets".
-    blocking_handlers: BlockingHandlers = "threads"
-    #: What becomes of an Exception that a hook or a handler raises: "report" gives it to
-    #: ``handle_error()`` and goes on; "crash" lets it out of ``serve_forever()``, as trio does.
-    on_error: Literal["report", "crash"] = "report"
-
-    #: How the last drain went; None before the first.
-    drain_report: DrainReport | None = None
-
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         super().__init__(server_address, RequestHandlerClass)
-        if self.on_error not in ("report", "crash"):
-            raise ValueError(f"on_error must be 'report' or 'crash', not {self.on_error!r}")
-        if self.blocking_handlers not in CARRIERS:
-            raise ValueError(
-                f"blocking_handlers must be one of {sorted(CARRIERS)}, "
-                f"not {self.blocking_handlers!r}"
-            )
-        self._control = Control(self.lifecycle, self._trace_state)
+        self._control = Control(self.lifecycle, self._seen)
         self._clock: trio.abc.Clock | None = None
-        self._workers: dict[Worker, Place] = {}
-        self._threads: trio.CapacityLimiter | None = None
-        self._progress = trio.Event()
-        self._drained = trio.Event()
-        #: Set when a stop was asked for: handlers may want to come to an end.
-        self.stopping = trio.Event()
+        self._token: trio.lowlevel.TrioToken | None = None
+        self._listening = trio.Lock()
+        # What get_request() returned or raised while the loop waited in it.
+        self._came: Any = None
 
     if TYPE_CHECKING:
 
         def get_request(self) -> Any:
-            """Return the next request and the client's address, or an awaitable of them."""
+            """Return the next request and the client's address, or an awaitable of them.
+
+            Where there is a ``fileno()``, this is called when that is readable. Where there is
+            none, the loop waits in this: it is then cancelled whenever there is something else to
+            do, and called again.
+            """
 
     def server_activate(self) -> Any:
         """Begin to let clients in; called by the constructors of subclasses."""
@@ -101,35 +86,128 @@ class BaseServer(Serving):
         :param poll_interval: seconds between two calls of an overridden ``service_actions()`` when
             no client comes.
         :raises ValueError: a limit is negative.
+        :raises RuntimeError: handlers are to run in greenlets, and greenlet is not installed.
         :raises OSError: the listener is dead.
         :raises ExceptionGroup: what hooks raised and no ``handle_error()`` dealt with.
         """
-        _ = self.limits
+        failure: OSError | None = None
         with self._running(Event.SERVE) as (loop, alarm):
-            failure: OSError | None = None
+            if self._drained.is_set():
+                self._drained = trio.Event()
             async with trio.open_nursery() as nursery:
                 task_status.started(self)
                 try:
                     if self.is_running():
                         self._prepare_listener()
-                        turns = _Turns(self, loop, alarm, nursery)
-                        await serve_loop(self, turns, poll_interval)
-                except OSError as error:
-                    failure = error
+                        await serve_loop(self, _Turns(self, loop, alarm, nursery), poll_interval)
+                    self.tell_of_stop()
+                    await self._refuse_who_came()
+                    await self._drain_after_stop()
+                except BaseException as error:
                     nursery.cancel_scope.cancel()
-                else:
-                    self.stopping.set()
-                    await self._close_accepted()
-                    await self._drain(self.drain_timeout)
-            if failure is not None:
-                raise failure
+                    self.tell_of_stop()
+                    await self._refuse_who_came()
+                    await self._drain_at_once()
+                    if not isinstance(error, OSError):
+                        raise
+                    failure = error
+        if failure is not None:
+            raise failure  # here, where no group is made of it
 
-    async def _next_request(self) -> tuple[Place, Step, Any, Any] | None:
-        """Let one request in, if there is one; return its place, and what to serve it with."""
+    async def handle_request(self) -> Any:
+        """Serve one request, or call ``handle_timeout()`` when none comes in time.
+
+        The time is :attr:`timeout`. A stop ends the wait.
+
+        :raises ValueError: a limit is negative.
+        :raises RuntimeError: the handler is to run in a greenlet, and greenlet is not installed.
+        :raises OSError: the listener is dead.
+        """
+        wait = math.inf if self.timeout is None else self.timeout
+        with self._running(Event.WAIT) as (loop, alarm):
+            await trio.lowlevel.checkpoint()
+            if self.is_running():
+                self._prepare_listener()
+            try:
+                return await request_loop(self, _Turns(self, loop, alarm, None), wait)
+            finally:
+                await self._refuse_who_came()
+
+    @contextmanager
+    def _running(self, event: Event) -> Iterator[tuple[Loop, Alarm]]:
+        _ = self.limits
+        check_carrier(self.blocking_handlers, needed=self.carrier is not None)
+        self._clock = trio.lowlevel.current_clock()
+        self._token = trio.lowlevel.current_trio_token()
+        alarm = Alarm()
+        with self._control.running_with(event, alarm) as loop:
+            if self.stopping.is_set() and self.is_running():
+                self.stopping = trio.Event()
+            yield loop, alarm
+
+    async def _sleep(self, alarm: Alarm, until: float) -> bool:
+        """Sleep until a client is there, there is something else to do, or the time has come."""
+        self._awaiting.add(alarm)  # before looking for room, or its coming might be missed
         try:
-            pair = self.get_request()
-            if type(pair) is not tuple and is_awaitable(pair):
-                pair = await pair
+            plan = self.plan(until)
+            if not plan.listen:
+                return await alarm.sleep(plan.until, trio.sleep_forever)
+            self._awaiting.discard(alarm)
+            return await alarm.sleep(plan.until, self._wait_for_client)
+        finally:
+            self._awaiting.discard(alarm)
+
+    async def _wait_for_client(self) -> None:
+        """Wait until ``get_request()`` has something to return, or has returned it."""
+        descriptor = getattr(self, "fileno", None)
+        if descriptor is None:
+            await self._wait_in_get_request()
+            return
+        number = descriptor()
+        try:
+            if number < 0:
+                raise trio.ClosedResourceError  # noqa: TRY301 - both mean the same
+            try:
+                self._listening.acquire_nowait()
+            except trio.WouldBlock:  # another loop waits for the same listener
+                await self._listening.acquire()
+            try:
+                await trio.lowlevel.wait_readable(number)
+            finally:
+                self._listening.release()
+        except trio.ClosedResourceError:
+            if self.is_running():
+                raise OSError(errno.EBADF, f"{self._name()}: the listener is closed") from None
+
+    async def _wait_in_get_request(self) -> None:
+        if self._came is None:
+            try:
+                pair = self.get_request()
+                if type(pair) is not tuple and is_awaitable(pair):
+                    pair = await pair
+            except OSError as error:
+                pair = error
+            self._came = pair
+        await trio.lowlevel.checkpoint()
+
+    async def _next_request(
+        self, alarm: Alarm, goes_on: Callable[[], bool]
+    ) -> tuple[Worker, Step, Any, Any] | None:
+        """Let one request in, if there is one; return who is to serve it, and what.
+
+        :param goes_on: asked when *alarm* rings; a ``get_request()`` that waits is cancelled unless
+            this is true then.
+        """
+        pair, self._came = self._came, None
+        try:
+            if isinstance(pair, OSError):
+                raise pair
+            if pair is None:
+                pair = self.get_request()
+                if type(pair) is not tuple and is_awaitable(pair):
+                    pair = await _while(goes_on, pair, alarm)
+        except BlockingIOError:
+            return None  # nobody is there after all
         except OSError as error:
             self.accept_failed(error)
             return None
@@ -138,121 +216,20 @@ class BaseServer(Serving):
             request = self._observed(request)
         # The place is taken here, not in the task, or all that are there would seem to have room.
         entry = self.came_in()
-        place = take_in(self, request, client_address)
-        return place, entry, request, client_address
+        worker = self._at_work(take_in(self, request, client_address), request)
+        return worker, entry, request, client_address
 
-    async def handle_request(self) -> Any:
-        """Serve one request, or call ``handle_timeout()`` when none comes in time.
-
-        The time is :attr:`timeout`. A stop ends the wait.
-
-        :raises ValueError: a limit is negative.
-        :raises OSError: the listener is dead.
-        """
-        _ = self.limits
-        wait = math.inf if self.timeout is None else self.timeout
-        with self._running(Event.WAIT) as (loop, alarm):
-            self._prepare_listener()
-            return await request_loop(self, _Turns(self, loop, alarm, None), wait)
-
-    @contextmanager
-    def _running(self, event: Event) -> Iterator[tuple[Loop, Alarm]]:
-        self._clock = trio.lowlevel.current_clock()
-        self.stopping = trio.Event()
-        self._drained = trio.Event()
-        alarm = Alarm()
-        with self._control.running_with(event, alarm) as loop:
-            yield loop, alarm
-
-    async def _sleep(self, alarm: Alarm, until: float) -> bool:
-        """Sleep until a client is there, there is something else to do, or the time has come."""
-        plan = self.plan(until)
-        if not plan.listen:
-            self._awaiting.add(alarm)
-        try:
-            wait = self._wait_for_client if plan.listen else trio.sleep_forever
-            return await alarm.sleep(plan.until, wait)
-        finally:
-            self._awaiting.discard(alarm)
-
-    # One request.
-
-    async def _serve_one(
-        self, place: Place, entry: Step, request: Any, client_address: Any
-    ) -> None:
-        """Serve a request from its entry to its end: what its task does."""
-        worker = Worker()
-        place.worker = worker
-        self._workers[worker] = place
-        try:
-            with worker.scope:
-                rest = drive(self, entry, request, client_address, place)
-                if rest is not None:
-                    await rest
-        finally:
-            del self._workers[worker]
-            place.worker = place.request = None  # if it is still open, an override keeps it
-            self._progressed()
-
-    def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
-        """Return an awaitable of the rest of a request that ``process_request`` has been given.
-
-        Whoever does not await it leaves that to the driver, which does so after the hook.
-
-        :param entry: ``Step.HERE`` inside ``process_request``, ``Step.FINISH`` anywhere else.
-        """
-        rest = continue_request(self, entry, request, client_address, None)
-        return _NOTHING if rest is None else Deferred(rest)
-
-    @property
-    def carrier(self) -> Any:
-        """What calls ``finish_request()`` where blocking handlers run; None for others."""
-        if is_asynchronous(self.RequestHandlerClass) or is_asynchronous(self.finish_request):
-            return None
-        return self._carry
-
-    @carrier.setter
-    def carrier(self, value: object) -> None:
-        raise AttributeError("set blocking_handlers to choose where blocking handlers run")
-
-    def _limiter(self) -> trio.CapacityLimiter:
-        """Return what bounds the worker threads: as many as there may be connections."""
-        tokens = math.inf if self.max_connections is None else self.max_connections
-        if self._threads is None:
-            self._threads = trio.CapacityLimiter(tokens)
-        elif self._threads.total_tokens != tokens:
-            self._threads.total_tokens = tokens
-        return self._threads
-
-    def _carry(self, hook: Callable[..., Any], request: Any, client_address: Any) -> Awaitable[Any]:
-        return CARRIERS[self.blocking_handlers](self, hook, request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> Any:
-        """Report the exception that is being handled, or raise it, as :attr:`on_error` says."""
-        if self.on_error == "crash":
-            raise  # noqa: PLE0704 - the exception that is being handled
-        return super().handle_error(request, client_address)
+    async def _refuse_who_came(self) -> None:
+        """Close a request that came, and is not to be let in any more."""
+        came, self._came = self._came, None
+        if type(came) is tuple:
+            with trio.CancelScope(shield=True) as scope:
+                scope.cancel()  # without delay, that is
+                await settled(self.close_request(came[0]))
+            with trio.CancelScope(shield=True):
+                await self._discard(came[0])
 
     # What subclasses with a listener bring.
-
-    def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
-        """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
-        return request
-
-    def thread_request(self, request: Any) -> Any:
-        """Return *request* as a blocking handler in a worker thread sees it."""
-        return self.bridged_request(request, wait_in_thread)
-
-    async def _interrupt_thread(self, request: Any) -> None:
-        """Wake the thread that waits for *request*."""
-        self._interrupt(request)
-
-    async def _close_accepted(self) -> None:
-        """Close what was accepted and not let in."""
-
-    async def _wait_for_client(self) -> None:
-        """Wait until ``get_request()`` has something to return, as far as that can be known."""
-        await trio.lowlevel.checkpoint()
 
     def _prepare_listener(self) -> None:
         """Get ready to serve."""
@@ -279,61 +256,19 @@ class BaseServer(Serving):
         """
         self._happened(Event.SHUTDOWN)
 
-    async def wait_drained(self) -> DrainReport:
-        """Wait until the drain that follows a stop is over; return how it went.
-
-        It is over, too, when its time has passed: requests that would not end are in the report,
-        and ``serve_forever()`` still waits for those.
-        """
-        await self._drained.wait()
-        if self.drain_report is None:
-            raise AssertionError("a drain ends with a report")
-        return self.drain_report
-
-    async def drain(self, timeout: float | None = None) -> DrainReport:  # noqa: ASYNC109 - the end cuts, not cancels
-        """Wait for the requests that are being served; call this when no more are let in.
-
-        The request whose handler calls this is not waited for.
-
-        :param timeout: seconds after which those left are cancelled, with :attr:`cut_timeout` more
-            to end; None to wait for ever.
-        :raises ValueError: *timeout* is negative.
-        """
-        return await self._drain(timeout)
-
-    async def _drain(self, timeout: float | None) -> DrainReport:  # noqa: ASYNC109 - the end cuts, not cancels
-        limits = attrs.evolve(self.limits, drain_timeout=timeout)
-        caller = trio.lowlevel.current_task()
-        places = [place for worker, place in self._workers.items() if worker.task is not caller]
-        # One that begins during another takes its own course; the state is the first one's.
-        under_way = self.lifecycle.drain in (State.GRACE, State.CUTTING)
-        lifecycle = Lifecycle() if under_way else self.lifecycle
-        drain = Drain(lifecycle, limits, self.now(), places)
-        while True:
-            self._progress = trio.Event()
-            step = drain.step(self.now(), [p for p in places if p.worker is not None])
-            if step is None:
-                break
-            for place in step.cut:
-                drain.cut(place, place.worker.where())
-                self._cut(place, "drain")
-            with trio.move_on_at(step.until):
-                await self._progress.wait()
-        report = self.drain_report = drain.report(self.now())
-        if report.cut:
-            LOGGER.warning("%s %s", self._name(), report)
-        self._drained.set()
-        return report
-
-    def _cut(self, place: Place, why: str) -> None:
-        super()._cut(place, why)
-        if isinstance(place.worker, Worker):
-            place.worker.scope.cancel()
-
     def server_close(self) -> Any:
         """Close the server. A loop that still runs ends, as by :meth:`shutdown`."""
         self._happened(Event.CLOSE)
+        if self._token is not None and self._is_elsewhere():
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._close_listener)
+                return
         self._close_listener()
+
+    def _is_elsewhere(self) -> bool:
+        """Say whether a loop runs in another thread than this, and may be waiting."""
+        here = threading.get_ident()
+        return any(loop.thread != here for loop in self._control.loops)
 
     async def __aenter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with 3.11
         return self
@@ -344,7 +279,7 @@ class BaseServer(Serving):
         exc_value: BaseException | None,
         exc_traceback: TracebackType | None,
     ) -> None:
-        await _settled(self.server_close())
+        await settled(self.server_close())
         await trio.lowlevel.checkpoint()
 
     # Bookkeeping.
@@ -357,13 +292,11 @@ class BaseServer(Serving):
         self.ledger = other.ledger
         self.lifecycle = other.lifecycle
         self._control = other._control
-        self._threads_of = other
+        self._awaiting = other._awaiting
+        self._drains = other._drains
 
     def _released(self) -> None:
         self._control.wake()
-
-    def _progressed(self) -> None:
-        self._progress.set()
 
     def now(self) -> float:
         """Return the time in seconds on trio's clock; 0 before that is known."""
@@ -375,8 +308,16 @@ class BaseServer(Serving):
     def _happened(self, event: Event) -> None:
         self._control.post(event)
 
-    def _trace_state(self, event: Event) -> None:
+    def _seen(self, event: Event) -> None:
+        """Tell of *event*, which has just happened, perhaps in a thread or a signal handler."""
         self.emit(TraceKind.STATE, 0, event.name, self.lifecycle.loop.name)
+        if event in _STOPS and self._token is not None:
+            with suppress(trio.RunFinishedError):
+                self._token.run_sync_soon(self._stop_came, idempotent=True)
+
+    def _stop_came(self) -> None:
+        if not self.is_running():
+            self.tell_of_stop()
 
 
 class _Turns:
@@ -404,27 +345,29 @@ class _Turns:
             for _ in range(_BATCH if server._gets_requests_itself() else 1):
                 if not server.is_running() or server.admission() is Admission.WAIT:
                     break
-                pair = await server._next_request()
-                if pair is None:
+                taken = await server._next_request(self._alarm, self._goes_on)
+                if taken is None:
                     break
-                self._nursery.start_soon(server._serve_one, *pair)
-        elif (pair := await server._next_request()) is not None:
-            await server._serve_one(*pair)
+                self._nursery.start_soon(server._serve_one, *taken)
+        elif (taken := await server._next_request(self._alarm, self._goes_on)) is not None:
+            await server._serve_here(*taken)
         return False
+
+    def _goes_on(self) -> bool:
+        return self._nursery is None or self._server.is_running()
 
     def end(self, event: Event) -> bool:
         return self._server._control.end(self._loop, event)
 
 
-class _Nothing:
-    """What is to be awaited of something that needed no waiting."""
+async def _while(goes_on: Callable[[], bool], awaitable: Awaitable[Any], alarm: Alarm) -> Any:
+    """Await an asynchronous ``get_request()`` to its end, if the loop goes on so long."""
+    pair: Any = None
 
-    def __await__(self) -> Iterator[Any]:
-        return iter(())
+    async def wait() -> None:
+        nonlocal pair
+        pair = await awaitable
 
-
-_NOTHING = _Nothing()
-
-
-async def _settled(result: Any) -> Any:
-    return await result if is_awaitable(result) else result
+    if not await alarm.sleep(math.inf, wait, unless=goes_on):
+        raise BlockingIOError(errno.EAGAIN, "the server was stopped")
+    return pair

@@ -13,7 +13,7 @@ from sync_backend.socket_hooks import DatagramHooks, SocketHooks
 
 from .base import BaseServer
 from .bridged import BridgedRequest
-from .stream import TrioRequest
+from .stream import TrioRequest, awaited
 
 __all__ = ["TCPServer", "UDPServer"]
 
@@ -21,12 +21,18 @@ __all__ = ["TCPServer", "UDPServer"]
 class TCPServer(SocketHooks, BaseServer):
     """A server on a stream socket; see :class:`~sync_backend.socket_hooks.SocketHooks`."""
 
+    #: The listener that was made ready; the program may swap in another at any time.
+    _prepared: socket.socket | None = None
+
     def _prepare_listener(self) -> None:
-        if self.socket.gettimeout() is None and self.fileno() >= 0:
-            self._make_nonblocking()
+        if self.socket is not self._prepared and self.fileno() >= 0:
+            if self.socket.gettimeout() is None:
+                self._make_nonblocking()
+            self._prepared = self.socket
 
     async def _wait_for_client(self) -> None:
-        await trio.lowlevel.wait_readable(self.socket)
+        self._prepare_listener()
+        await super()._wait_for_client()
 
     def _close_listener(self) -> None:
         if self.fileno() >= 0:
@@ -39,17 +45,30 @@ class TCPServer(SocketHooks, BaseServer):
             _tell_waiting(request)
         return super().close_request(request)
 
+    async def _discard(self, request: Any) -> None:
+        if isinstance(request, socket.socket) and request.fileno() >= 0:
+            _tell_waiting(request)
+            request.close()
+
     def async_request(self, request: Any) -> Any:
-        """Return *request* as an asynchronous handler sees it."""
-        return TrioRequest(request) if isinstance(request, socket.socket) else request
+        """Return *request* as an asynchronous handler sees it.
+
+        :raises TypeError: it is a TLS socket of the standard library's, which would block.
+        """
+        return awaited(request) if isinstance(request, socket.socket) else request
 
     def thread_request(self, request: Any) -> Any:
         """Return *request* as a blocking handler in a thread sees it: as it is, for it blocks."""
         return request
 
     def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
-        """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
-        return BridgedRequest(TrioRequest(request), request, wait_for)
+        """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*.
+
+        :raises TypeError: it is a TLS socket of the standard library's, which would block.
+        """
+        if not isinstance(request, socket.socket):
+            return request
+        return BridgedRequest(awaited(request), request, wait_for)
 
     def _observed(self, request: Any) -> Any:
         return observe(self, request)
@@ -57,6 +76,9 @@ class TCPServer(SocketHooks, BaseServer):
 
 class UDPServer(DatagramHooks, TCPServer):
     """A server on a datagram socket; see :class:`~sync_backend.socket_hooks.DatagramHooks`."""
+
+    async def _discard(self, request: Any) -> None:
+        """The socket is the server's."""
 
     def async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
@@ -66,7 +88,7 @@ class UDPServer(DatagramHooks, TCPServer):
     def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
         data, sock = request
-        return data, super().bridged_request(sock, wait_for)
+        return data, BridgedRequest(TrioRequest(sock), sock, wait_for)
 
 
 def _tell_waiting(sock: socket.socket) -> None:

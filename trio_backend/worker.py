@@ -8,22 +8,53 @@ from typing import Any
 
 import trio
 
+from sansio_server.ledger import Place
+
 __all__ = ["Worker"]
 
 
 class Worker:
-    """The task that serves one request.
+    """A task that serves one request, or is about to.
 
+    :ivar place: the request's place.
+    :ivar came: the request as it came.
+    :ivar request: the request as the one at work was given it last.
+    :ivar outer: who was at work on the same request when this one began; it goes on afterwards.
+    :ivar task: the task; None before it begins.
     :ivar scope: cancelled when the request is cut.
+    :ivar ended: whether the work is done.
     :ivar thread: the ident of the thread that a blocking handler runs in; None if none does.
     :ivar greenlet: the greenlet that a blocking handler runs in; None if none does.
     """
 
-    def __init__(self) -> None:
-        self.task = trio.lowlevel.current_task()
+    __slots__ = (
+        "came",
+        "ended",
+        "greenlet",
+        "outer",
+        "place",
+        "request",
+        "scope",
+        "task",
+        "thread",
+    )
+
+    def __init__(self, place: Place, request: Any, outer: Worker | None = None) -> None:
+        self.place = place
+        self.came = self.request = request
+        self.outer = outer
+        self.task: trio.lowlevel.Task | None = None
         self.scope = trio.CancelScope()
+        self.ended = False
         self.thread: int | None = None
         self.greenlet: Any = None
+
+    def cancel(self) -> None:
+        """Cut the request, whoever is at work on it."""
+        worker: Worker | None = self
+        while worker is not None:
+            worker.scope.cancel()
+            worker = worker.outer
 
     def where(self) -> str:
         """Say where the work stands: the stack of the handler's thread, greenlet or task."""
@@ -32,5 +63,7 @@ class Worker:
             return "" if frame is None else "".join(traceback.format_stack(frame))
         if self.greenlet is not None and self.greenlet.gr_frame is not None:
             return "".join(traceback.format_stack(self.greenlet.gr_frame))
+        if self.task is None:
+            return ""
         summary = traceback.StackSummary.extract(self.task.iter_await_frames())
         return "".join(summary.format())

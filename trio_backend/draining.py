@@ -1,0 +1,118 @@
+"""Who serves what, and ending it: waiting, cancelling, telling who was left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import trio
+
+from sansio_server import draining
+from sansio_server.drain import DrainReport
+from sansio_server.ledger import Place, current
+
+from .worker import Worker
+
+__all__ = ["Draining"]
+
+
+class Draining(draining.Draining):
+    """The part of a server that knows its tasks, and ends them."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._workers: dict[Place, Worker] = {}
+        self._progress = trio.Event()
+        self._drained = trio.Event()
+        #: Set when a stop was asked for: handlers may want to come to an end.
+        self.stopping = trio.Event()
+
+    # Who is at work.
+
+    def _at_work(self, place: Place, request: Any) -> Worker:
+        """Note that somebody is about to serve the request of *place*."""
+        worker = Worker(place, request, self._workers.get(place))
+        place.worker = self._workers[place] = worker
+        return worker
+
+    def _done(self, worker: Worker) -> None:
+        """Note that *worker* serves no more."""
+        place = worker.place
+        worker.ended = True
+        top: Worker | None = self._workers[place]
+        while top is not None and top.ended:
+            top = top.outer
+        if top is not None:
+            place.worker = self._workers[place] = top
+            return
+        del self._workers[place]
+        place.worker = place.request = None  # if it is still open, an override keeps it
+        if self._drains:
+            self._progress.set()
+            self._progress = trio.Event()
+
+    # Stopping.
+
+    async def wait_drained(self) -> DrainReport:
+        """Wait until the drain that follows a stop is over; return how it went.
+
+        It is over, too, when its time has passed: requests that would not end are in the report,
+        and ``serve_forever()`` still waits for those.
+        """
+        await self._drained.wait()
+        if self.drain_report is None:
+            raise AssertionError("a drain ends with a report")
+        return self.drain_report
+
+    async def drain(self, timeout: float | None = None) -> DrainReport:  # noqa: ASYNC109 - the end cuts, not cancels
+        """Wait for the requests that are being served; call this when no more are let in.
+
+        The request whose handler calls this is not waited for.
+
+        :param timeout: seconds after which those left are cancelled, with :attr:`cut_timeout` more
+            to end; None to wait for ever.
+        :raises ValueError: *timeout* is negative.
+        """
+        await trio.lowlevel.checkpoint()
+        self.drain_report = report = await self.end_requests(self._under_way(), timeout)
+        return report
+
+    async def _drain_after_stop(self) -> None:
+        """Wait for the requests under way, as a stop asks for it."""
+        await self.drain(self.drain_timeout)
+        self._drained.set()
+
+    async def _drain_at_once(self) -> None:
+        """Cut what is under way, since ``serve_forever()`` was cancelled or has failed."""
+        with trio.CancelScope(shield=True):
+            self.drain_report = await self.end_requests(self._under_way(), 0.0, quietly=True)
+        self._drained.set()
+
+    def _under_way(self) -> list[Place]:
+        """Return the places of requests that tasks are at, without that of the caller."""
+        own = current.get()
+        return [place for place in self._workers if place is not own]
+
+    def _goes_on(self, place: Place) -> bool:
+        return place in self._workers
+
+    def _where(self, place: Place) -> str:
+        return self._workers[place].where()
+
+    async def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
+        progress = self._progress
+        with trio.move_on_at(until):
+            await progress.wait()
+
+    def _end_early(self, place: Place) -> None:
+        # Cancelled, not interrupted as sockets are: a handler may still say goodbye.
+        worker = place.worker  # perhaps one of a server that shares this one's limits
+        if worker is None:
+            worker = self._workers.get(place)
+        if worker is not None:
+            worker.cancel()
+
+    def tell_of_stop(self) -> None:
+        """Let handlers see that a stop was asked for."""
+        self.stopping.set()
+        super().tell_of_stop()
