@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from sansio_server.deferred import is_awaitable
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="BridgedRequest")
 
 __all__ = ["BridgedRequest"]
+
+_BLOCK = 65536
 
 
 def _given(flags: int) -> tuple[int, ...]:
@@ -31,6 +36,8 @@ class BridgedRequest:
         self._request = request
         self._inner = inner
         self._wait_for = wait_for
+        self._files = 0
+        self._closed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -39,7 +46,18 @@ class BridgedRequest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
+        if not self._closed:
+            self.close()
+
+    @property
+    def awaitable(self) -> Any:
+        """The same request, as an asynchronous handler has it."""
+        return self._request
+
+    @property
+    def timeout(self) -> float | None:
+        """What :meth:`settimeout` was told."""
+        return self.gettimeout()
 
     def settimeout(self, seconds: float | None) -> None:
         """Let each operation that waits raise TimeoutError after so many *seconds*; None: never."""
@@ -54,24 +72,49 @@ class BridgedRequest:
         """Let operations wait for ever, or not at all."""
         self.settimeout(None if flag else 0.0)
 
+    def getblocking(self) -> bool:
+        """Say whether operations wait."""
+        return self.gettimeout() != 0
+
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Wait for up to *size* bytes; none at the end of the stream."""
         data: bytes = self._wait_for(self._request.recv(size, *_given(flags)))
         return data
 
-    def recv_into(self, buffer: Buffer, size: int = 0, flags: int = 0) -> int:
+    def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         """Wait for bytes, put them into *buffer*, return how many came."""
-        if not hasattr(self._request, "recv_into"):  # a stream of another kind than a socket
-            with memoryview(buffer).cast("B") as view:
-                data = self.recv(size or len(view), flags)
-                view[: len(data)] = data
-                return len(data)
-        count: int = self._wait_for(self._request.recv_into(buffer, size, flags))
+        count: int = self._wait_for(self._request.recv_into(buffer, nbytes, *_given(flags)))
         return count
+
+    def recvfrom(self, size: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        """Wait for up to *size* bytes; return them and whom they are from."""
+        came: tuple[bytes, Any] = self._wait_for(self._request.recvfrom(size, flags))
+        return came
+
+    def recvfrom_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> tuple[int, Any]:
+        """Wait for bytes, put them into *buffer*, return how many and whom they are from."""
+        came: tuple[int, Any] = self._wait_for(self._request.recvfrom_into(buffer, nbytes, flags))
+        return came
+
+    def recvmsg(self, size: int, ancillary: int = 0, flags: int = 0, /) -> Any:
+        """Wait for up to *size* bytes and *ancillary* bytes beside them; return what sockets do."""
+        return self._wait_for(self._request.recvmsg(size, ancillary, flags))
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send some of *data*; return how many bytes that is."""
         count: int = self._wait_for(self._request.send(data, *_given(flags)))
+        return count
+
+    def sendmsg(
+        self,
+        buffers: Iterable[Buffer],
+        ancillary: Iterable[Any] = (),
+        flags: int = 0,
+        address: Any = None,
+        /,
+    ) -> int:
+        """Send some of *buffers*, and *ancillary* data beside them; return how many bytes."""
+        count: int = self._wait_for(self._request.sendmsg(buffers, ancillary, flags, address))
         return count
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
@@ -84,12 +127,19 @@ class BridgedRequest:
         return count
 
     def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
-        """Send a file from *offset* on, *count* bytes of it or all; return how many that is."""
-        if offset:
+        """Send a file from *offset* on, *count* bytes of it or all; return how many that is.
+
+        :raises ValueError: *count* is not positive, or the file is one of text.
+        """
+        if count is not None and count <= 0:
+            raise ValueError(f"count must be 1 byte or more, not {count!r}")
+        if "b" not in getattr(file, "mode", "b"):
+            raise ValueError("a file to be sent must be binary")
+        if offset or _has_position(file):
             file.seek(offset)
         total = 0
         while count is None or total < count:
-            data = file.read(65536 if count is None else min(65536, count - total))
+            data = file.read(_BLOCK if count is None else min(_BLOCK, count - total))
             if not data:
                 break
             self.sendall(data)
@@ -105,33 +155,68 @@ class BridgedRequest:
         errors: str | None = None,
         newline: str | None = None,
     ) -> Any:
-        """Return a file that reads or writes this, as sockets do."""
-        reading = "r" in mode or "w" not in mode
-        raw = _RequestIO(self, reading, "w" in mode)
-        size = -1 if buffering is None else buffering
-        if size == 0:
-            if "b" not in mode:
-                raise ValueError("unbuffered streams must be binary")
+        """Return a file that reads or writes this, as sockets do.
+
+        :raises ValueError: *mode* has other letters than r, w and b, or text is not to be buffered.
+        """
+        if not set(mode) <= set("rwb"):
+            raise ValueError(f"mode must be made of r, w and b, not {mode!r}")
+        writing = "w" in mode
+        reading = "r" in mode or not writing
+        if buffering == 0 and "b" not in mode:
+            raise ValueError("a file of text must be buffered")
+        raw = _RequestIO(self, reading, writing)
+        if buffering == 0:
             return raw
-        size = io.DEFAULT_BUFFER_SIZE if size < 0 else size
+        size = io.DEFAULT_BUFFER_SIZE if buffering is None or buffering < 0 else buffering
         buffer: Any
-        if reading and "w" in mode:
+        if reading and writing:
             buffer = io.BufferedRWPair(raw, raw, size)
         elif reading:
             buffer = io.BufferedReader(raw, size)
         else:
             buffer = io.BufferedWriter(raw, size)
-        return buffer if "b" in mode else io.TextIOWrapper(buffer, encoding, errors, newline)
+        if "b" in mode:
+            return buffer
+        text = io.TextIOWrapper(buffer, encoding, errors, newline)
+        text.mode = mode  # type: ignore[misc]  # as sockets do it
+        return text
+
+    def shutdown(self, how: int, /) -> None:
+        """End the connection in one direction or in both."""
+        result = self._inner.shutdown(how)
+        if is_awaitable(result):
+            self._wait_for(result)
 
     def close(self) -> None:
-        """Close the connection before the server does."""
-        self._wait_for(self._request.aclose())
+        """Close the connection before the server does, as soon as no file of it is open."""
+        self._closed = True
+        if self._files == 0:
+            self._wait_for(self._request.aclose())
+
+    def _file_opened(self) -> None:
+        self._files += 1
+
+    def _file_closed(self) -> None:
+        self._files -= 1
+        if self._closed and self._files == 0:
+            with suppress(RuntimeError):  # forgotten files are closed in anybody's hands
+                self._wait_for(self._request.aclose())
+
+
+def _has_position(file: Any) -> bool:
+    """Say whether *file* is one that the system would send, from where it is told to begin."""
+    try:
+        return bool(file.seekable() and file.fileno() >= 0)
+    except (AttributeError, OSError):
+        return False
 
 
 class _RequestIO(io.RawIOBase):
     """A request as a raw file."""
 
     def __init__(self, request: BridgedRequest, reading: bool, writing: bool) -> None:
+        request._file_opened()
         self._request = request
         self._reading = reading
         self._writing = writing
@@ -142,11 +227,22 @@ class _RequestIO(io.RawIOBase):
     def writable(self) -> bool:
         return self._writing
 
-    def readinto(self, buffer: Buffer, /) -> int:
-        return self._request.recv_into(buffer)
+    def readinto(self, buffer: Buffer, /) -> int | None:
+        try:
+            return self._request.recv_into(buffer)
+        except BlockingIOError:
+            return None
 
-    def write(self, data: Buffer, /) -> int:
-        return self._request.send(data)
+    def write(self, data: Buffer, /) -> int | None:
+        try:
+            return self._request.send(data)
+        except BlockingIOError:
+            return None
 
     def fileno(self) -> int:
         return int(self._request.fileno())
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._request._file_closed()

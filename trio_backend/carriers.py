@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import trio
 
-from sansio_server.deferred import waiting
+from sansio_server.deferred import settle_deferred, take_deferred
 from sansio_server.ledger import current
 
 if TYPE_CHECKING:
-    from .base import BaseServer
+    from .tasks import Tasks
     from .worker import Worker
 
 __all__ = [
@@ -21,10 +20,24 @@ __all__ = [
     "BlockingHandlers",
     "carry_in_greenlet",
     "carry_in_thread",
+    "check_carrier",
     "wait_in_thread",
 ]
 
 BlockingHandlers = Literal["threads", "greenlets"]
+
+
+def check_carrier(name: str, *, needed: bool = False) -> None:
+    """Make sure that blocking handlers can run where *name* says.
+
+    :param needed: whether there are such handlers.
+    :raises ValueError: there is no such place.
+    :raises RuntimeError: greenlets are needed, and greenlet is not installed.
+    """
+    if name not in CARRIERS:
+        raise ValueError(f"blocking_handlers must be one of {sorted(CARRIERS)}, not {name!r}")
+    if needed and name == "greenlets":
+        from . import greenlets  # noqa: F401, PLC0415 - an extra
 
 
 def _worker() -> Worker:
@@ -36,7 +49,7 @@ def _worker() -> Worker:
 
 
 async def carry_in_thread(
-    server: BaseServer, hook: Callable[..., Any], request: Any, client_address: Any
+    server: Tasks, hook: Callable[..., Any], request: Any, client_address: Any
 ) -> Any:
     """Call *hook* in a worker thread, with a request that blocks.
 
@@ -45,60 +58,74 @@ async def carry_in_thread(
     """
     worker = _worker()
     lent = server.thread_request(request)
+    result: Any = None
+    deferred: tuple[Any, ...] = ()
+    ended = False
 
-    def work() -> tuple[Any, Any]:
+    def work() -> None:
+        nonlocal result, deferred
         worker.thread = threading.get_ident()
         try:
-            return hook(lent, client_address), waiting.get()
+            result = hook(lent, client_address)
         finally:
             worker.thread = None
-
-    ended = interrupted = False
+            deferred = take_deferred()
 
     async def watch() -> None:
-        nonlocal interrupted
         try:
             await trio.sleep_forever()
         finally:
             if not ended:
-                interrupted = True
                 with trio.CancelScope(shield=True):
                     await server._interrupt_thread(request)
 
     failure: BaseException | None = None
-    deferred = result = None
-    # The limiter is waited for outside the shield, so that a cancellation ends that wait.
-    async with server._limiter(), trio.open_nursery() as nursery:
-        nursery.start_soon(watch)
-        with trio.CancelScope(shield=True):
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
             try:
-                result, deferred = await trio.to_thread.run_sync(work, limiter=_unlimited())
-            except BaseException as error:  # noqa: BLE001 - passed on below, outside the nursery
+                await trio.to_thread.run_sync(work, limiter=server._limiter())
+            except BaseException as error:  # noqa: BLE001 - passed on where no group is made of it
                 failure = error
-        ended = True
-        nursery.cancel_scope.cancel()
-    if interrupted:
-        # What an interrupted handler raised is a consequence: the cancellation is what happened.
-        await trio.lowlevel.checkpoint_if_cancelled()
-    if failure is not None:
-        raise failure
-    for each in deferred or ():
-        if not each.taken:
-            await each
+            ended = True
+            nursery.cancel_scope.cancel()
+        # Not reached when cancelled: what an interrupted handler raises is a consequence.
+        if failure is not None:
+            raise failure
+        await settle_deferred(deferred)
+    finally:
+        for each in deferred:
+            each.drop()
     return result
 
 
 def wait_in_thread(awaitable: Awaitable[Any]) -> Any:
-    """Wait, in a handler's worker thread, for what trio awaits."""
+    """Wait, in a handler's worker thread, for what trio awaits.
+
+    :raises RuntimeError: this is called in another thread, where nothing can be awaited.
+    """
+    begun = False
 
     async def wait() -> Any:
+        nonlocal begun
+        begun = True
         return await awaitable
 
-    return trio.from_thread.run(wait)
+    try:
+        return trio.from_thread.run(wait)
+    finally:
+        if not begun:
+            close(awaitable)
+
+
+def close(awaitable: Any) -> None:
+    """Give up what will not be awaited."""
+    if hasattr(awaitable, "close"):
+        awaitable.close()
 
 
 async def carry_in_greenlet(
-    server: BaseServer, hook: Callable[..., Any], request: Any, client_address: Any
+    server: Tasks, hook: Callable[..., Any], request: Any, client_address: Any
 ) -> Any:
     """Call *hook* in a greenlet of this task, with a request whose waiting the task does.
 
@@ -108,10 +135,6 @@ async def carry_in_greenlet(
 
     lent = server.bridged_request(request, wait_for)
     return await bridge(_worker(), hook, lent, client_address)
-
-
-def _unlimited() -> trio.CapacityLimiter:
-    return trio.CapacityLimiter(math.inf)
 
 
 #: The ways there are, by the name that ``blocking_handlers`` has for them.

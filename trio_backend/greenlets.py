@@ -6,11 +6,12 @@ and hands the result back. What the handler's code sees is a call that blocks.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Protocol, TypeVar
 
 import trio
+
+from .carriers import close
 
 try:
     import greenlet
@@ -20,7 +21,7 @@ except ImportError as error:
         "pip install 'sansio-server[greenlet]'"
     ) from error
 
-__all__ = ["bridge", "wait_for"]
+__all__ = ["bridge", "in_bridge", "run_waiting", "wait_for"]
 
 _T = TypeVar("_T")
 
@@ -31,19 +32,25 @@ class HasGreenlet(Protocol):
     greenlet: Any
 
 
+class _Bridge(greenlet.greenlet):
+    """The greenlet of a blocking function; its parent is the task that waits for it."""
+
+
 async def bridge(worker: HasGreenlet, function: Callable[..., _T], *args: Any) -> _T:
     """Call ``function(*args)`` in a greenlet, and await what it waits for.
+
+    Context variables are those of the task.
 
     :param worker: its ``greenlet`` is set meanwhile.
     :raises BaseException: what *function* raised; a cancellation of this task is raised inside it
         first, where it waits.
     """
+    await trio.lowlevel.checkpoint_if_cancelled()
     protected = trio.lowlevel.currently_ki_protected()
-    runner = greenlet.greenlet(function if protected else _interruptible(function))
-    runner.gr_context = copy_context()
+    runner = _Bridge(function if protected else _interruptible(function))
+    runner.gr_context = trio.lowlevel.current_task().context
     worker.greenlet = runner
     try:
-        await trio.lowlevel.checkpoint_if_cancelled()
         wanted = runner.switch(*args)
         while not runner.dead:
             try:
@@ -68,13 +75,49 @@ def _interruptible(function: Callable[..., _T]) -> Callable[..., _T]:
     return call
 
 
+def in_bridge() -> bool:
+    """Say whether this is called in a function that :func:`bridge` runs."""
+    return isinstance(greenlet.getcurrent(), _Bridge)
+
+
 def wait_for(awaitable: Awaitable[_T]) -> _T:
-    """Wait, in a handler's greenlet, for what the task awaits."""
-    task = greenlet.getcurrent().parent
-    if task is None:
+    """Wait, in a handler's greenlet, for what the task awaits.
+
+    :raises RuntimeError: this is not called in that greenlet.
+    """
+    current = greenlet.getcurrent()
+    if not isinstance(current, _Bridge) or current.parent is None:
+        close(awaitable)
         raise RuntimeError(
             "this request belongs to a handler in a greenlet, and was used outside of it: in a "
             "thread that the handler started, for example"
         )
-    result: _T = task.switch(awaitable)
+    result: _T = current.parent.switch(awaitable)
     return result
+
+
+def run_waiting(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run *coroutine* in a handler's greenlet; what it awaits may be trio's, and the task waits."""
+    step: Callable[[Any], Any] = coroutine.send
+    answer: Any = None
+    while True:
+        try:
+            wanted = step(answer)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
+        try:
+            answer = wait_for(_Wanted(wanted))
+            step = coroutine.send
+        except BaseException as error:  # noqa: BLE001 - raised in the coroutine instead
+            answer, step = error, coroutine.throw
+
+
+class _Wanted(Awaitable[Any]):
+    """What a coroutine wants of its event loop, to be wanted by somebody else."""
+
+    def __init__(self, wanted: Any) -> None:
+        self._wanted = wanted
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return (yield self._wanted)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,13 +14,18 @@ import trio
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["TrioRequest", "in_time"]
+__all__ = ["TrioRequest", "awaited", "in_time"]
 
 _T = TypeVar("_T")
 
 # The mode of the socket is left alone: a blocking handler may have it in a thread.
 _DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
 _CHUNK: Final = 65536
+
+#: Seconds between two attempts to send a datagram, at first and at most. The system does not tell
+#: when the receiver of a Unix datagram has room again: the sender's socket is always writable.
+_PAUSE_FIRST: Final = 0.001
+_PAUSE_LARGEST: Final = 0.1
 
 
 class TrioRequest(trio.abc.HalfCloseableStream):
@@ -34,6 +40,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._timeout = sock.gettimeout()
+        self._sent_eof = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -41,7 +48,10 @@ class TrioRequest(trio.abc.HalfCloseableStream):
     # As sockets have it.
 
     def settimeout(self, seconds: float | None) -> None:
-        """Let each operation that waits raise TimeoutError after so many *seconds*; None: never."""
+        """Let each operation that waits raise TimeoutError after so many *seconds*; None: never.
+
+        With 0 it does not wait, but raises BlockingIOError.
+        """
         if seconds is not None and seconds < 0:
             raise ValueError(f"seconds must be 0 or more, or None, not {seconds!r}")
         self._timeout = seconds
@@ -50,6 +60,14 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """Return what :meth:`settimeout` was told."""
         return self._timeout
 
+    def setblocking(self, flag: bool) -> None:
+        """Let operations wait for ever, or not at all."""
+        self._timeout = None if flag else 0.0
+
+    def getblocking(self) -> bool:
+        """Say whether operations wait."""
+        return self._timeout != 0
+
     async def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Wait for up to *size* bytes; none at the end of the stream.
 
@@ -57,13 +75,42 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         return await self._do(trio.lowlevel.wait_readable, self._sock.recv, size, flags | _DONTWAIT)
 
-    async def recv_into(self, buffer: Buffer, size: int = 0, flags: int = 0, /) -> int:
+    async def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         """Wait for bytes, put them into *buffer*, return how many came.
 
         :raises TimeoutError: they did not come in time.
         """
         return await self._do(
-            trio.lowlevel.wait_readable, self._sock.recv_into, buffer, size, flags | _DONTWAIT
+            trio.lowlevel.wait_readable, self._sock.recv_into, buffer, nbytes, flags | _DONTWAIT
+        )
+
+    async def recvfrom(self, size: int, flags: int = 0, /) -> tuple[bytes, Any]:
+        """Wait for up to *size* bytes; return them and whom they are from.
+
+        :raises TimeoutError: they did not come in time.
+        """
+        return await self._do(
+            trio.lowlevel.wait_readable, self._sock.recvfrom, size, flags | _DONTWAIT
+        )
+
+    async def recvfrom_into(
+        self, buffer: Buffer, nbytes: int = 0, flags: int = 0
+    ) -> tuple[int, Any]:
+        """Wait for bytes, put them into *buffer*, return how many came and whom they are from.
+
+        :raises TimeoutError: they did not come in time.
+        """
+        return await self._do(
+            trio.lowlevel.wait_readable, self._sock.recvfrom_into, buffer, nbytes, flags | _DONTWAIT
+        )
+
+    async def recvmsg(self, size: int, ancillary: int = 0, flags: int = 0, /) -> Any:
+        """Wait for up to *size* bytes and *ancillary* bytes beside them; return what sockets do.
+
+        :raises TimeoutError: they did not come in time.
+        """
+        return await self._do(
+            trio.lowlevel.wait_readable, self._sock.recvmsg, size, ancillary, flags | _DONTWAIT
         )
 
     async def send(self, data: Buffer, flags: int = 0, /) -> int:
@@ -73,13 +120,52 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         return await self._do(trio.lowlevel.wait_writable, self._sock.send, data, flags | _DONTWAIT)
 
+    async def sendmsg(
+        self,
+        buffers: Iterable[Buffer],
+        ancillary: Iterable[Any] = (),
+        flags: int = 0,
+        address: Any = None,
+        /,
+    ) -> int:
+        """Send some of *buffers*, and *ancillary* data beside them; return how many bytes that is.
+
+        :raises TimeoutError: none could be sent in time.
+        """
+        return await self._do(
+            trio.lowlevel.wait_writable,
+            self._sock.sendmsg,
+            buffers,
+            ancillary,
+            flags | _DONTWAIT,
+            address,
+        )
+
     async def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Send all of *data*.
 
         :raises TimeoutError: it could not all be sent in time.
         """
-        with in_time(self._timeout):
-            await self._sendall(data, flags)
+        await trio.lowlevel.checkpoint_if_cancelled()
+        flags |= _DONTWAIT
+        try:
+            sent = self._sock.send(data, flags)
+        except BlockingIOError:
+            if self._timeout == 0:
+                raise
+            sent = 0
+        if type(data) is not bytes or sent < len(data):
+            with memoryview(data).cast("B") as view, in_time(self._timeout), _as_sockets():
+                await self._send_rest(view, sent, flags)
+        await trio.lowlevel.cancel_shielded_checkpoint()
+
+    async def _send_rest(self, view: memoryview, sent: int, flags: int) -> None:
+        while sent < len(view):
+            await trio.lowlevel.wait_writable(self._sock)
+            try:
+                sent += self._sock.send(view[sent:], flags)
+            except BlockingIOError:
+                continue
 
     async def sendto(self, data: Buffer, *where: Any) -> int:
         """Send *data* as a datagram: to an address, or with flags and to an address.
@@ -88,18 +174,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         *flags, address = where
         flag = (flags[0] if flags else 0) | _DONTWAIT
-        return await self._do(trio.lowlevel.wait_writable, self._sock.sendto, data, flag, address)
-
-    async def _sendall(self, data: Buffer, flags: int) -> None:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        with memoryview(data).cast("B") as view:
-            sent = 0
-            while sent < len(view):
-                try:
-                    sent += self._sock.send(view[sent:], flags | _DONTWAIT)
-                except BlockingIOError:
-                    await trio.lowlevel.wait_writable(self._sock)
-        await trio.lowlevel.cancel_shielded_checkpoint()
+        return await self._do(_Pauses().wait, self._sock.sendto, data, flag, address)
 
     async def _do(
         self, wait: Callable[[Any], Awaitable[None]], call: Callable[..., _T], *args: Any
@@ -109,11 +184,12 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         try:
             result = call(*args)
         except BlockingIOError:
-            pass
+            if self._timeout == 0:
+                raise
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return result
-        with in_time(self._timeout):
+        with in_time(self._timeout), _as_sockets():
             return await _retry(self._sock, wait, call, args)
 
     # As trio's streams have it.
@@ -123,19 +199,30 @@ class TrioRequest(trio.abc.HalfCloseableStream):
 
         :raises trio.BrokenResourceError: the connection was lost.
         """
-        with _translated():
-            return await self.recv(_CHUNK if max_bytes is None else max_bytes)
+        if max_bytes is None:
+            max_bytes = _CHUNK
+        elif max_bytes < 1:
+            raise ValueError(f"max_bytes must be 1 or more, not {max_bytes!r}")
+        with _as_streams():
+            return await self.recv(max_bytes)
 
     async def send_all(self, data: Buffer) -> None:
         """Send all of *data*.
 
         :raises trio.BrokenResourceError: the connection was lost.
         """
-        with _translated():
+        if self._sent_eof:
+            raise trio.ClosedResourceError("nothing can be sent after the end")
+        with _as_streams():
             await self.sendall(data)
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Wait until something can be sent."""
+        """Wait until something can be sent.
+
+        :raises trio.ClosedResourceError: the connection is closed.
+        """
+        if self._sock.fileno() < 0:
+            raise trio.ClosedResourceError("the connection is closed")
         await trio.lowlevel.wait_writable(self._sock)
 
     async def send_eof(self) -> None:
@@ -143,9 +230,11 @@ class TrioRequest(trio.abc.HalfCloseableStream):
 
         :raises trio.BrokenResourceError: the connection was lost.
         """
-        with _translated():
-            self._sock.shutdown(socket.SHUT_WR)
         await trio.lowlevel.checkpoint()
+        if not self._sent_eof:
+            with _as_streams():
+                self._sock.shutdown(socket.SHUT_WR)
+            self._sent_eof = True
 
     async def aclose(self) -> None:
         """Close the connection before the server does."""
@@ -153,6 +242,34 @@ class TrioRequest(trio.abc.HalfCloseableStream):
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
         await trio.lowlevel.checkpoint()
+
+
+def awaited(sock: socket.socket) -> TrioRequest:
+    """Return *sock*, a connection of a handler's own, with methods to await.
+
+    :raises TypeError: it is a TLS socket of the standard library's, which would block.
+    """
+    if hasattr(sock, "do_handshake"):
+        raise TypeError(
+            f"{sock!r} would block the other tasks: for TLS give a trio.SSLListener to "
+            "serve_listeners(), or let blocking handlers run in threads"
+        )
+    request = TrioRequest(sock)
+    if request.gettimeout():
+        # With a default timeout in force, Python waits before each operation, whatever its flags.
+        sock.settimeout(None)
+    return request
+
+
+class _Pauses:
+    """Waiting for what the system does not tell."""
+
+    def __init__(self) -> None:
+        self._seconds = _PAUSE_FIRST
+
+    async def wait(self, _: Any) -> None:
+        await trio.sleep(self._seconds)
+        self._seconds = min(2 * self._seconds, _PAUSE_LARGEST)
 
 
 @contextmanager
@@ -185,7 +302,16 @@ async def _retry(
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _as_sockets() -> Iterator[None]:
+    """Tell what trio says of a closed socket as sockets do."""
+    try:
+        yield
+    except trio.ClosedResourceError:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+
+
+@contextmanager
+def _as_streams() -> Iterator[None]:
     """Tell errors of sockets as trio's streams do."""
     try:
         yield
