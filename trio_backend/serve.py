@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from os import PathLike, fspath
 from typing import Any
 
@@ -23,6 +26,10 @@ __all__ = ["DEFAULT_LIMITS", "Service", "serve_listeners", "serve_tcp", "serve_u
 #: The limits of the short forms, where those of the classes are the standard library's: 1024 open
 #: requests, as in Ranch, and a drain of ten seconds.
 DEFAULT_LIMITS = Limits(max_connections=1024, drain_timeout=10.0)
+
+
+#: How often to look for a port that is free on all addresses.
+_ATTEMPTS = 16
 
 
 @attrs.frozen
@@ -115,7 +122,10 @@ async def serve_listeners(
     The other arguments are those of :func:`serve_tcp`.
     """
     servers = [server_class(listener, handler) for listener in listeners]
-    await _serve_all(servers, limits, blocking_handlers, task_status)
+    try:
+        await _serve_all(servers, limits, blocking_handlers, task_status)
+    finally:
+        await _close_all(servers)
 
 
 if hasattr(socket, "AF_UNIX"):
@@ -137,18 +147,22 @@ if hasattr(socket, "AF_UNIX"):
         The other arguments are those of :func:`serve_tcp`.
         """
         name = fspath(path)
-        server = server_class(name, handler)
-        try:
-            await _serve_all([server], limits, blocking_handlers, task_status)
-        finally:
-            if name[:1] not in ("\0", b"\0"):
-                await _unlink(name)
+        async with server_class(name, handler) as server:
+            made = None if name[:1] in ("\0", b"\0") else _identity(name)
+            try:
+                await _serve_all([server], limits, blocking_handlers, task_status)
+            finally:
+                # Another server may have put a socket of its own there meanwhile.
+                if made is not None and _identity(name) == made:
+                    os.unlink(name)
 
-    async def _unlink(name: str | bytes) -> None:
-        with trio.CancelScope(shield=True):
-            await trio.Path(name if isinstance(name, str) else name.decode()).unlink(
-                missing_ok=True
-            )
+    def _identity(path: str | bytes) -> tuple[int, int] | None:
+        """Return what tells the file at *path* from all others; None if there is none."""
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     __all__ += ["serve_unix"]
 
@@ -163,6 +177,8 @@ async def _addresses(
         infos = await trio.socket.getaddrinfo(each, port, type=kind, flags=socket.AI_PASSIVE)
         for family, _type, _protocol, _name, address in infos:
             found[family, address] = None
+    if not found:
+        raise ValueError("there is no host to serve on")
     return list(found)
 
 
@@ -174,19 +190,58 @@ async def _serve_addresses(
     blocking_handlers: BlockingHandlers,
     task_status: trio.TaskStatus[Service],
 ) -> None:
+    servers = _bind_all(server_class, handler, infos)
+    try:
+        await _serve_all(servers, limits, blocking_handlers, task_status)
+    finally:
+        await _close_all(servers)
+
+
+def _bind_all(
+    server_class: type[TCPServer], handler: Callable[..., Any], infos: list[tuple[int, Any]]
+) -> list[TCPServer]:
+    """Return a server for each address that this machine has."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return _bind_to_one_port(server_class, handler, infos)
+        except OSError as error:
+            # Somebody else has, on another address, the port that the system chose for the first.
+            if error.errno != errno.EADDRINUSE or infos[0][1][1] != 0 or len(infos) == 1:
+                raise
+    return _bind_to_one_port(server_class, handler, infos)
+
+
+def _bind_to_one_port(
+    server_class: type[TCPServer], handler: Callable[..., Any], infos: list[tuple[int, Any]]
+) -> list[TCPServer]:
     servers: list[TCPServer] = []
+    missing: OSError | None = None
     try:
         for family, address in infos:
             bound = address
             if servers and address[1] == 0:
                 # Port 0 was a wish for any port, not for as many as there are addresses.
                 bound = (address[0], servers[0].server_address[1], *address[2:])
-            servers.append(_bound(server_class, handler, family, bound))
+            try:
+                servers.append(_bound(server_class, handler, family, bound))
+            except OSError as error:
+                if not _is_missing(address, error):
+                    raise
+                missing = error
     except BaseException:
         for server in servers:
             server.server_close()
         raise
-    await _serve_all(servers, limits, blocking_handlers, task_status)
+    if missing is not None and not servers:
+        raise missing
+    return servers
+
+
+def _is_missing(address: Any, error: OSError) -> bool:
+    """Say whether there is no IPv6, of which resolvers tell all the same."""
+    return error.errno == errno.EAFNOSUPPORT or (
+        error.errno == errno.EADDRNOTAVAIL and address[0] in ("::", "::1")
+    )
 
 
 def _bound(
@@ -194,7 +249,9 @@ def _bound(
 ) -> TCPServer:
     class Bound(server_class):  # type: ignore[valid-type, misc]
         address_family = family
-        allow_reuse_address = True
+        # So that a server can follow another at once. For datagrams it would let several have the
+        # same address at the same time, and each lose its datagrams to the next.
+        allow_reuse_address = server_class.socket_type == socket.SOCK_STREAM
 
         def server_bind(self) -> Any:
             if self.address_family == socket.AF_INET6:
@@ -213,19 +270,23 @@ async def _serve_all(
     blocking_handlers: BlockingHandlers,
     task_status: trio.TaskStatus[Service],
 ) -> None:
+    if not servers:
+        raise ValueError("there is no listener to serve on")
     first = servers[0]
-    try:
+    for server in servers:
+        server.blocking_handlers = blocking_handlers
+        for field in attrs.fields(Limits):
+            setattr(server, field.name, getattr(limits, field.name))
+        if server is not first:
+            server.share(first)
+    async with trio.open_nursery() as nursery:
         for server in servers:
-            server.blocking_handlers = blocking_handlers
-            for field in attrs.fields(Limits):
-                setattr(server, field.name, getattr(limits, field.name))
-            if server is not first:
-                server.share(first)
-        async with trio.open_nursery() as nursery:
-            for server in servers:
-                await nursery.start(server.serve_forever)
-            task_status.started(Service(tuple(servers)))
-    finally:
+            await nursery.start(server.serve_forever)
+        task_status.started(Service(tuple(servers)))
+
+
+async def _close_all(servers: Sequence[BaseServer]) -> None:
+    """Close each server, whatever becomes of the others."""
+    async with AsyncExitStack() as stack:
         for server in servers:
-            with trio.CancelScope(shield=True):
-                await server.__aexit__(None, None, None)
+            await stack.enter_async_context(server)
