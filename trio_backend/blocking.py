@@ -20,21 +20,24 @@ import trio
 
 import sync_backend
 from sansio_server.deferred import is_awaitable
+from sansio_server.drain import DrainReport
+from sansio_server.driver import run_blocking
 from sansio_server.handlers import (
     BaseRequestHandler,
     DatagramRequestHandler,
     StreamRequestHandler,
 )
 from sansio_server.ledger import Place
-from sansio_server.lifecycle import Event
+from sansio_server.lifecycle import Event, State
 from sansio_server.loop import request_loop, serve_loop
 from sync_backend.control import Loop
 
 from .alarm import Alarm
 from .bridged import BridgedRequest
-from .carriers import CARRIERS, BlockingHandlers
-from .crew import GreenCrew, GreenJob
-from .stream import TrioRequest
+from .carriers import BlockingHandlers, check_carrier
+from .crew import Green, GreenCrew
+from .runtime import TrioRuntime
+from .stream import TrioRequest, awaited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,6 +59,8 @@ __all__ = [
 
 _T = TypeVar("_T")
 
+_ON_TRIO = TrioRuntime()
+
 
 class BaseServer(sync_backend.BaseServer):
     """A server without a socket, whose loop is a trio run; see :class:`sync_backend.BaseServer`.
@@ -63,7 +68,8 @@ class BaseServer(sync_backend.BaseServer):
     :raises NotImplementedError: the class is a forking one: a child cannot leave trio's run.
     """
 
-    #: Where blocking handlers run: in "threads", as in the standard library, or in "greenlets".
+    #: Where handlers run: in "threads", as in the standard library, or in "greenlets", where
+    #: asynchronous handlers may await all of trio; in threads they may not, as on ``sync_backend``.
     blocking_handlers: BlockingHandlers = "threads"
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -72,30 +78,36 @@ class BaseServer(sync_backend.BaseServer):
                 f"{type(self).__name__} cannot fork inside a trio run: use a threading class, or "
                 "sync_backend, whose forking classes are the standard library's"
             )
-        if self.blocking_handlers not in CARRIERS:
-            raise ValueError(
-                f"blocking_handlers must be one of {sorted(CARRIERS)}, "
-                f"not {self.blocking_handlers!r}"
-            )
-        #: Held by a loop while it waits for the listener, which must not be closed meanwhile.
-        self._listening = threading.Lock()
-        self._listener_thread: int | None = None
+        check_carrier(self.blocking_handlers)
+        self._listening = threading.Condition()
+        #: Idents of threads whose loops wait for the listener, which must not be closed meanwhile.
+        self._listeners: set[int] = set()
+        #: What runs in a greenlet of a loop's own, by the ident of the loop's thread.
+        self._greens: dict[int, Green] = {}
+        self._loops_drain: DrainReport | None = None
         super().__init__(*args, **kwargs)
 
     def serve_forever(self, poll_interval: float | None = 0.5) -> None:
-        """Serve until ``shutdown()``; see :meth:`sync_backend.BaseServer.serve_forever`."""
-        _ = self.limits
+        """Serve until ``shutdown()``; see :meth:`sync_backend.BaseServer.serve_forever`.
+
+        In greenlets, this returns when all handlers have ended, or as :attr:`drain_timeout` says.
+        """
         self._enter_trio(Event.SERVE, lambda turns: serve_loop(self, turns, poll_interval))
 
     def handle_request(self) -> Any:
         """Serve one request; see :meth:`sync_backend.BaseServer.handle_request`."""
-        _ = self.limits
         return self._enter_trio(
             Event.WAIT, lambda turns: request_loop(self, turns, self._request_wait())
         )
 
     def _enter_trio(self, event: Event, run_loop: Callable[[_Turns], Awaitable[_T]]) -> _T | None:
-        return trio.run(self._in_trio, event, run_loop)
+        _ = self.limits
+        check_carrier(self.blocking_handlers, needed=True)
+        try:
+            return trio.run(self._in_trio, event, run_loop)
+        finally:
+            if self.lifecycle.listener is State.CLOSED:
+                self._control.close_spare()
 
     async def _in_trio(
         self, event: Event, run_loop: Callable[[_Turns], Awaitable[_T]]
@@ -108,62 +120,119 @@ class BaseServer(sync_backend.BaseServer):
                 return None
             self._prepare_listener()
             async with trio.open_nursery() as nursery:
-                crew = self._crew_in(nursery)
-                try:
-                    result = await run_loop(_Turns(self, loop, alarm))
-                    # Whoever waits in shutdown() waits for this, and not for the handlers.
-                    self._control.end(loop, Event.LEAVE)
-                    if crew is not None:
-                        await crew.finish(self.drain_timeout)
-                except BaseException as error:  # noqa: BLE001 - raised below, not in a group
-                    failure = error
-                    nursery.cancel_scope.cancel()
+                crew = GreenCrew(nursery)
+                with self._serving_with(crew):
+                    try:
+                        result = await run_loop(_Turns(self, loop, alarm))
+                        # Whoever waits in shutdown() waits for this, and not for the handlers.
+                        self._control.end(loop, Event.LEAVE)
+                        await self._drain_tasks(crew)
+                    except BaseException as error:  # noqa: BLE001 - raised below, not in a group
+                        failure = error
+                    with trio.CancelScope(shield=True):
+                        await crew.end()
         if failure is not None:
             raise failure
         return result
 
-    def _crew_in(self, nursery: trio.Nursery) -> GreenCrew | None:
-        """Return who runs the handlers of a threading server in *nursery*, if tasks are to."""
-        return None
+    @contextmanager
+    def _serving_with(self, crew: GreenCrew) -> Iterator[None]:
+        """Let handlers be tasks of *crew* where they are to run in greenlets and not in place."""
+        yield
+
+    async def _drain_tasks(self, crew: GreenCrew) -> None:
+        """Wait for the tasks of a loop that has ended, as ``server_close()`` does for threads."""
+        timeout = self.drain_timeout
+        places = [job.place for job in crew.jobs() if timeout is not None or not job.daemon]
+        if places:
+            self.drain_report = self._loops_drain = await trio.to_thread.run_sync(
+                self._drain, places, timeout, abandon_on_cancel=True
+            )
+
+    def drain(self, timeout: float | None = None) -> DrainReport:
+        """Wait for the requests that are being served; see :meth:`sync_backend.BaseServer.drain`.
+
+        In greenlets, a loop that was stopped has done so before it returned.
+        """
+        before, self._loops_drain = self._loops_drain, None
+        report = super().drain(timeout)
+        if before is not None and not report.finished and not report.cut:
+            self.drain_report = before
+        return report
 
     # Greenlets.
 
     def _in_greenlets(self) -> bool:
         return self.blocking_handlers == "greenlets"
 
+    def _in_bridge(self) -> bool:
+        """Say whether what is called here is in a greenlet, and not in a thread of the program."""
+        if not self._in_greenlets():
+            return False
+        from .greenlets import in_bridge  # noqa: PLC0415 - an extra
+
+        return in_bridge()
+
+    @property
+    def runtime(self) -> Any:  # type: ignore[override]
+        """What asynchronous handlers may await on every backend."""
+        return _ON_TRIO if self._in_bridge() else super().runtime
+
     @property
     def carrier(self) -> Any:
         """What gives handlers in greenlets a request that lets their task wait; None in threads."""
-        return _carry if self._in_greenlets() else None
+        return _carry if self._in_bridge() else None
 
     @carrier.setter
     def carrier(self, value: object) -> None:
         raise AttributeError("set blocking_handlers to choose where blocking handlers run")
 
+    def _run(self, rest: Any) -> Any:
+        """Run to its end what hooks and handlers left to be awaited."""
+        if not self._in_bridge():
+            return run_blocking(rest)
+        from .greenlets import run_waiting  # noqa: PLC0415 - an extra
+
+        return run_waiting(rest)
+
+    def _green(self, place: Place) -> Green | None:
+        """Return the greenlet that serves *place*, if one does."""
+        worker = place.worker
+        return worker if isinstance(worker, Green) else self._greens.get(worker)
+
     def _where(self, place: Place) -> str:
-        if isinstance(place.worker, GreenJob):
-            return place.worker.where()
-        return super()._where(place)
+        green = self._green(place)
+        return super()._where(place) if green is None else green.where()
+
+    def _end_early(self, place: Place) -> None:
+        green = self._green(place)
+        if green is None:
+            super()._end_early(place)
+        else:
+            green.cancel()
 
     # The listener, which trio's run has to be told of.
 
     @contextmanager
     def _waiting_for_listener(self) -> Iterator[None]:
+        me = threading.get_ident()
         with self._listening:
-            self._listener_thread = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._listener_thread = None
+            self._listeners.add(me)
+        try:
+            yield
+        finally:
+            with self._listening:
+                self._listeners.discard(me)
+                self._listening.notify_all()
 
     def _close_listener(self) -> None:
-        if self._listener_thread == threading.get_ident():
-            if self.fileno() >= 0:
+        me = threading.get_ident()
+        with self._listening:
+            # The loops of other threads have been woken: they are about to let go.
+            self._listening.wait_for(lambda: self._listeners <= {me})
+            if me in self._listeners and self.fileno() >= 0:
                 trio.lowlevel.notify_closing(self.fileno())
             super()._close_listener()
-        else:
-            with self._listening:  # the loop has been woken: it is about to let go
-                super()._close_listener()
 
 
 class _Turns:
@@ -178,25 +247,26 @@ class _Turns:
 
     async def sleep(self, until: float) -> bool:
         server = self._server
-        me = threading.get_ident()
-        server._awaiting.add(me)
+        server._awaiting.add(self)  # before looking for room, or its coming might be missed
         try:
             plan = server.plan(until)
-            if not plan.listen:
-                return await self._alarm.sleep(
-                    _on_trios_clock(server, plan.until), trio.sleep_forever
-                )
-            server._awaiting.discard(me)
-            return await self._alarm.sleep(_on_trios_clock(server, plan.until), self._wait)
+            wait: Callable[[], Awaitable[object]] = trio.sleep_forever
+            if plan.listen:
+                server._awaiting.discard(self)
+                wait = self._wait
+            return await self._alarm.sleep(_on_trios_clock(server, plan.until), wait)
         finally:
-            server._awaiting.discard(me)
+            server._awaiting.discard(self)
 
     async def _wait(self) -> None:
-        descriptor = self._server.fileno()
-        if descriptor < 0 and not self._server.is_running():
-            return
-        with self._server._waiting_for_listener():
-            await trio.lowlevel.wait_readable(descriptor)
+        server = self._server
+        with server._waiting_for_listener():
+            if server.is_running():  # or somebody may be about to close the listener
+                try:
+                    await trio.lowlevel.wait_readable(server.fileno())
+                except trio.ClosedResourceError:
+                    if server.is_running():
+                        raise
 
     async def let_in(self) -> bool:
         server = self._server
@@ -204,10 +274,14 @@ class _Turns:
             return server._handle_request_noblock()
         from .greenlets import bridge  # noqa: PLC0415 - an extra
 
-        return await bridge(self, server._handle_request_noblock)
-
-    #: The greenlet of a plain server's handler, as :func:`~.greenlets.bridge` sets it.
-    greenlet: Any = None
+        me = threading.get_ident()
+        green = server._greens[me] = Green()
+        try:
+            with green.scope:
+                return await bridge(green, server._handle_request_noblock)
+        finally:
+            del server._greens[me]
+        return False
 
     def end(self, event: Event) -> bool:
         return self._server._control.end(self._loop, event)
@@ -221,11 +295,12 @@ async def _carry(hook: Callable[..., Any], request: Any, client_address: Any) ->
     """Call *hook* in the greenlet that this runs in, with a request that lets the task wait."""
     from .greenlets import wait_for  # noqa: PLC0415 - an extra
 
-    if isinstance(request, tuple):
+    lent = request
+    if isinstance(request, socket.socket):
+        lent = BridgedRequest(awaited(request), request, wait_for)
+    elif isinstance(request, tuple):  # a datagram
         data, sock = request
-        lent: Any = (data, BridgedRequest(TrioRequest(sock), sock, wait_for))
-    else:
-        lent = BridgedRequest(TrioRequest(request), request, wait_for)
+        lent = (data, BridgedRequest(TrioRequest(sock), sock, wait_for))
     result = hook(lent, client_address)
     return await result if is_awaitable(result) else result
 
@@ -233,9 +308,22 @@ async def _carry(hook: Callable[..., Any], request: Any, client_address: Any) ->
 class TCPServer(BaseServer, sync_backend.TCPServer):
     """See :class:`sync_backend.TCPServer`."""
 
+    def async_request(self, request: Any) -> Any:
+        """Return *request* as an asynchronous handler sees it."""
+        if isinstance(request, BridgedRequest):
+            return request.awaitable
+        return super().async_request(request)
+
 
 class UDPServer(TCPServer, sync_backend.UDPServer):
     """See :class:`sync_backend.UDPServer`."""
+
+    def async_request(self, request: Any) -> Any:
+        """Return *request* as an asynchronous handler sees it."""
+        data, sock = request
+        if isinstance(sock, BridgedRequest):
+            return data, sock.awaitable
+        return sync_backend.UDPServer.async_request(self, request)
 
 
 class ThreadingMixIn(sync_backend.ThreadingMixIn):
@@ -244,15 +332,34 @@ class ThreadingMixIn(sync_backend.ThreadingMixIn):
     if TYPE_CHECKING:
         _in_greenlets: Callable[[], bool]
 
-    _green: GreenCrew | None = None
+    @contextmanager
+    def _serving_with(self, crew: GreenCrew) -> Iterator[None]:
+        if not self._in_greenlets():
+            yield
+            return
+        me = threading.get_ident()
+        crews: dict[int, GreenCrew] = self.__dict__.setdefault("_green_crews", {})
+        crews[me] = crew
+        try:
+            yield
+        finally:
+            del crews[me]
 
-    @property
-    def _threads(self) -> Any:
-        return super()._threads if self._green is None else self._green
+    def process_request(self, request: Any, client_address: Any) -> Any:
+        """Serve a request in a thread or task.
 
-    def _crew_in(self, nursery: trio.Nursery) -> GreenCrew | None:
-        self._green = GreenCrew(self._progress, nursery) if self._in_greenlets() else None
-        return self._green
+        :raises RuntimeError: no thread can be started.
+        """
+        crew = self.__dict__.get("_green_crews", {}).get(threading.get_ident())
+        if crew is None:
+            return super().process_request(request, client_address)
+        return crew.start(
+            self._threads,
+            self.process_request_thread,
+            (request, client_address),
+            self._place_of(request, client_address),
+            daemon=self.daemon_threads,
+        )
 
 
 class ForkingMixIn(sync_backend.ForkingMixIn):

@@ -1,4 +1,4 @@
-"""Tasks that serve the requests of a threading server, in place of its threads."""
+"""Tasks that serve the requests of a blocking server, in place of its threads."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import trio
@@ -13,50 +14,81 @@ import trio
 from sansio_server.ledger import Place
 from sync_backend.workers import Crew, Job
 
-__all__ = ["GreenCrew", "GreenJob"]
+__all__ = ["Green", "GreenCrew", "GreenJob"]
 
 
-class GreenJob(Job):
-    """The serving of one request by a task, in a greenlet.
+class Green:
+    """What runs in a greenlet, in the calling task.
 
-    :ivar greenlet: what the handler runs in, while it does.
+    :ivar greenlet: the greenlet, while it runs.
+    :ivar scope: what ends it.
     """
 
-    greenlet: Any = None
-    scope: trio.CancelScope | None = None
+    def __init__(self) -> None:
+        self.greenlet: Any = None
+        self.scope = trio.CancelScope()
+        self._token = trio.lowlevel.current_trio_token()
 
     def where(self) -> str:
-        """Say where the handler stands."""
+        """Say where it stands."""
         frame = None if self.greenlet is None else self.greenlet.gr_frame
         return "" if frame is None else "".join(traceback.format_stack(frame))
 
+    def cancel(self) -> None:
+        """End it; from any thread."""
+        with suppress(trio.RunFinishedError):  # it has ended
+            self._token.run_sync_soon(self.scope.cancel)
 
-class GreenCrew(Crew):
-    """The tasks of one serve loop.
 
-    :param progress: notified at the end of each job.
+class GreenJob(Green, Job):
+    """The serving of one request by a task, in a greenlet."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        place: Place,
+        daemon: bool,
+    ) -> None:
+        Green.__init__(self)
+        Job.__init__(self, crew, target, args, place, daemon)
+        self.ident = threading.get_ident()
+
+
+class GreenCrew:
+    """The tasks of one run of a loop.
+
     :param nursery: where the tasks are started.
     """
 
-    def __init__(self, progress: threading.Condition, nursery: trio.Nursery) -> None:
-        super().__init__(progress)
+    def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
+        self._jobs: set[GreenJob] = set()
         self._changed = trio.Event()
+
+    def jobs(self) -> list[GreenJob]:
+        """Return the jobs that a task is at."""
+        return list(self._jobs)
 
     def start(
         self,
+        crew: Crew,
         target: Callable[..., Any],
         args: tuple[Any, ...],
         place: Place,
         *,
         daemon: bool,
-        reuse: bool,
     ) -> None:
-        """Run ``target(*args)`` in a greenlet of a new task; *reuse* means nothing for tasks."""
-        job = GreenJob(self, target, args, place, daemon)
-        job.ident = threading.get_ident()
-        place.worker = job
+        """Run ``target(*args)`` in a greenlet of a new task.
+
+        :param crew: told of this, as if a thread were at it.
+        :param place: the place of the request that is served.
+        :param daemon: whether nobody need wait for it.
+        """
+        job = GreenJob(crew, target, args, place, daemon)
         self._jobs.add(job)
+        crew.begin(job)
         self._nursery.start_soon(self._run, job)
 
     @trio.lowlevel.enable_ki_protection  # Ctrl-C is for the loop, as where threads serve
@@ -64,7 +96,7 @@ class GreenCrew(Crew):
         from .greenlets import bridge  # noqa: PLC0415 - an extra
 
         try:
-            with trio.CancelScope() as job.scope:
+            with job.scope:
                 await bridge(job, job.target, *job.args)
         except trio.Cancelled:
             raise
@@ -73,16 +105,14 @@ class GreenCrew(Crew):
                 threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread()))
             )
         finally:
-            self.ended(job)
+            self._jobs.discard(job)
+            job.crew.ended(job)
             self._changed.set()
 
-    async def finish(self, timeout: float | None) -> None:  # noqa: ASYNC109 - the end cuts, not cancels
-        """Wait for the jobs that are no daemons, *timeout* seconds or for ever; cancel the rest."""
-        with trio.move_on_after(float("inf") if timeout is None else timeout):
-            while not all(job.daemon for job in self.jobs()):
-                self._changed = trio.Event()
-                await self._changed.wait()
-        for job in self.jobs():
-            scope = getattr(job, "scope", None)
-            if scope is not None:
-                scope.cancel()
+    async def end(self) -> None:
+        """Cancel the jobs that are left, and wait for them."""
+        for job in self._jobs:
+            job.scope.cancel()
+        while self._jobs:
+            self._changed = trio.Event()
+            await self._changed.wait()
