@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from itertools import count
@@ -96,9 +96,15 @@ class Ledger:
     given back, by a descriptor that is closed and used anew in between.
 
     :param lock: held for what is rarer; give one where requests are served in several threads.
+    :param release: called with a place whose key has come up again, to give it back.
     """
 
-    def __init__(self, lock: AbstractContextManager[Any] | None = None) -> None:
+    def __init__(
+        self,
+        lock: AbstractContextManager[Any] | None = None,
+        release: Callable[[Place], object] | None = None,
+    ) -> None:
+        self._release = self.give_back if release is None else release
         self._lock: AbstractContextManager[Any] = nullcontext() if lock is None else lock
         self._numbers = count(1)
         self._places: dict[Hashable, Place] = {}
@@ -143,7 +149,7 @@ class Ledger:
         former = self._places.get(key)
         if former is not None:
             # Two open requests have no key in common, so the former is closed, or about to be.
-            self.give_back(former)
+            self._release(former)
         if self._aliases:
             with self._lock:
                 self._aliases.pop(key, None)
@@ -192,6 +198,7 @@ class Ledger:
         Call this when the request is given to a child process, whose pid is the new key.
         """
         if place.open:
+            self._forget_names(place)
             self._places.pop(place.key, None)
             place.key = key
             self._places[key] = place
@@ -206,8 +213,7 @@ class Ledger:
         place.open = False
         place.request = None
         if self._aliases:
-            with self._lock:
-                self._aliases = {k: p for k, p in self._aliases.items() if p is not place}
+            self._forget_names(place)
         dropped = self._places.pop(place.key, None)
         if dropped is not place and dropped is not None:
             self._restore(dropped)
@@ -253,6 +259,10 @@ class Ledger:
                 deadlines[:] = [entry for entry in deadlines if entry[2].open]
                 heapq.heapify(deadlines)
             heapq.heappush(deadlines, (place.deadline, place.number, place))
+
+    def _forget_names(self, place: Place) -> None:
+        with self._lock:
+            self._aliases = {k: p for k, p in self._aliases.items() if p is not place}
 
     def _restore(self, place: Place) -> None:
         """Put back the place of a newer request, which has the key of one that was closed."""
