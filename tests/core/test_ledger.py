@@ -264,7 +264,7 @@ def test_what_is_over_is_not_remembered_till_its_deadline() -> None:
     slow = ledger.take("slow", "client", 0.0, 3600.0)
     for _ in range(1000):
         ledger.give_back(ledger.take("quick", "client", 0.0, 3601.0))
-    assert len(ledger._deadlines) < 100
+    assert len(ledger.deadlines) < 100
     assert ledger.next_deadline() == slow.deadline
 
 

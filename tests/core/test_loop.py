@@ -74,6 +74,8 @@ class ScriptedTurns:
 
 
 class Server(MemoryServer):
+    always_attends = True
+
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
         self.turns = 0

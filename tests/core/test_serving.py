@@ -99,10 +99,15 @@ def test_what_comes_in_beyond_the_limit_is_shed() -> None:
 
 def test_a_backend_may_know_a_limit_of_its_own() -> None:
     class Server(MemoryServer):
-        def _capacity(self) -> int:
-            return 0
+        bounded = True
 
-    assert Server().admission() is Admission.WAIT
+        def _capacity(self) -> int:
+            return 1
+
+    server = Server()
+    assert server.admission() is Admission.ACCEPT
+    server.ledger.take("key", "client", 0.0)
+    assert server.admission() is Admission.WAIT
 
 
 # Accepting that fails.

@@ -51,7 +51,7 @@ class Client:
         return self.seen.get(hook, 0)
 
     async def act(self, hook: str) -> bool:
-        """Play a hook, with a pause on each side of what it does."""
+        """Play a hook, which waits before it does anything."""
         self.seen[hook] = self.times(hook) + 1
         await Pause()
         outcome = self.script.get(hook, "ok")
@@ -59,7 +59,6 @@ class Client:
             raise Failure(hook)
         if outcome == "escape":
             raise Escape(hook)
-        await Pause()
         self.seen[hook + " ok"] = self.times(hook + " ok") + 1
         return outcome == "ok"
 
@@ -131,6 +130,8 @@ class World(Serving):
         self.clients: list[Client] = []
         self.kept: list[Client] = []
         self.loops: list[Task] = []
+        #: Of those, how many have not yet said that they end.
+        self.running_loops = 0
         self.tasks: dict[Task, Client] = {}
         self.failing_accepts = 0
         self.timeouts = 0
@@ -147,7 +148,7 @@ class World(Serving):
         self._happened(Event.SHUTDOWN)
 
     def close(self) -> None:
-        self.stop_asked = self.stop_asked or bool(self.loops)
+        self.stop_asked = self.stop_asked or self.running_loops > 0
         self._happened(Event.CLOSE)
 
     def run_loop(self, event: Event, wait: float = 0.0) -> Task:
@@ -155,13 +156,12 @@ class World(Serving):
         task = Task(lambda: self._loop(event, wait), Context())
         if not task.done:
             self.loops.append(task)
-        self._look_at_loops()
         return task
 
     def step(self, task: Task, error: BaseException | None = None) -> None:
         """Let a loop or a request go on."""
         task.step(error)
-        self._look_at_loops()
+        self.loops = [task for task in self.loops if not task.done]
         self.tasks = {task: client for task, client in self.tasks.items() if not task.done}
 
     def close_kept(self) -> None:
@@ -170,15 +170,8 @@ class World(Serving):
         client.seen["shutdown"] = client.times("shutdown") + 1
         self.close_request(client)
 
-    def _look_at_loops(self) -> None:
-        self.loops = [task for task in self.loops if not task.done]
-        if not self.loops and not self.lifecycle.loops and self._entered:
-            self.stop_asked = self._entered = False
-
-    _entered = False
-
     async def _loop(self, event: Event, wait: float) -> None:
-        self._entered = True
+        self.running_loops += 1
         self._happened(event)
         turns = WorldTurns(self)
         try:
@@ -264,6 +257,7 @@ class WorldTurns:
             world.accept_failed(OSError(errno.EMFILE, "full"))
         elif world.queue:
             assert not world.stop_asked, "accepted after a stop"
+            assert not world.suspended()
             client = world.queue.popleft()
             world.clients.append(client)
             entry = world.came_in()
@@ -277,4 +271,7 @@ class WorldTurns:
         if not self.has_ended and (event is Event.LEAVE or self.world.is_running()):
             self.world._happened(event)
             self.has_ended = True
+            self.world.running_loops -= 1
+            if not self.world.running_loops:
+                self.world.stop_asked = False
         return self.has_ended
