@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from tests.parity.instrument import FORKS, INLINE, KINDS, STREAMS, WAYS
-from tests.parity.scenarios.lifecycle import INET, NO_ADDRESS, NO_PATH, UNIX
+from tests.parity.instrument import DATAGRAMS, FORKS, INET, INLINE, KINDS, STREAMS, UNIX, WAYS
+from tests.parity.scenarios.lifecycle import NO_ADDRESS, NO_PATH
 
 
 def always() -> bool:
@@ -287,8 +287,8 @@ DIFFERENCES = (
                 for afterwards, request, kinds in (
                     ("", "socket", STREAMS),
                     (" afterwards", "closed socket", STREAMS),
-                    ("", "datagram", ("UDPServer", "UnixDatagramServer")),
-                    (" afterwards", "datagram", ("UDPServer", "UnixDatagramServer")),
+                    ("", "datagram", DATAGRAMS),
+                    (" afterwards", "datagram", DATAGRAMS),
                 )
             ),
             *(

@@ -14,6 +14,8 @@ from tests.parity.recorder import Recorder, describe, describe_request
 STREAMS = ("TCPServer", "UnixStreamServer")
 DATAGRAMS = ("UDPServer", "UnixDatagramServer")
 KINDS = STREAMS + DATAGRAMS
+INET = ("TCPServer", "UDPServer")
+UNIX = ("UnixStreamServer", "UnixDatagramServer")
 
 # Ways of serving, and the mixin that makes each.
 WAYS = {"inline": None, "threads": "ThreadingMixIn", "forks": "ForkingMixIn"}

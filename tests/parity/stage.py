@@ -89,7 +89,7 @@ class Stage:
                 recorder.record(f"descriptors left open: {_count_descriptors() - before}")
                 raise
 
-        self._do("main", "constructor", construct)
+        self._run("constructor", construct)
         if self.server is not None:
             self.column.watch(self.server, recorder)
             recorder.label(self.server.server_address, "server")
@@ -205,19 +205,22 @@ class Stage:
     def _start(self, actor: str, what: str, function: Callable[[], object]) -> None:
         def run() -> None:
             self.recorder.act_as(actor)
-            try:
-                result = function()
-            except BaseException as error:  # KeyboardInterrupt and SystemExit are part of the game
-                outcome = f"{what} raised {describe(error)}"
-            else:
-                told = "the server" if result is not None and result is self.server else result
-                outcome = f"{what} returned" + f" {told}" * (result is not None)
-            self.recorder.record(outcome)
+            self._run(what, function)
             if os.getpid() != self.recorder.pid:
                 os._exit(99)  # a child must never come back here
 
         thread = self._threads[actor] = threading.Thread(target=run, name=what, daemon=True)
         thread.start()
+
+    def _run(self, what: str, function: Callable[[], object]) -> None:
+        try:
+            result = function()
+        except BaseException as error:  # KeyboardInterrupt and SystemExit are part of the game
+            outcome = f"{what} raised {describe(error)}"
+        else:
+            told = "the server" if result is not None and result is self.server else result
+            outcome = f"{what} returned" + f" {told}" * (result is not None)
+        self.recorder.record(outcome)
 
     def _join_other_threads(self, only: str = "") -> None:
         for thread in set(threading.enumerate()) - self._other_threads:

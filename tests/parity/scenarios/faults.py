@@ -6,11 +6,11 @@ import errno
 import ssl
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from tests.parity.instrument import INLINE, STREAMS, THREADS
+from tests.parity.instrument import INET, INLINE, KINDS, STREAMS, THREADS
 from tests.parity.recorder import PATIENCE
 from tests.parity.scenario import EchoLine, HandlerOverride, Scenario, ServerOverride, both, raising
 from tests.parity.scenarios.handlers import SaysNothing
@@ -22,6 +22,14 @@ ERRORS: dict[str, Callable[[str], BaseException]] = {
     "SystemExit": SystemExit,
 }
 EXCEPTIONS = ("ValueError", "KeyboardInterrupt")
+
+
+def kinds_for(error: str, *, after: bool = False) -> Sequence[str]:
+    """Return the kinds of server to play a fault on.
+
+    One variety of each fault is for all kinds; for the others one kind of a sort will do.
+    """
+    return KINDS if error == "ValueError" and not after else INET
 
 
 class Refuses(ServerOverride):
@@ -134,7 +142,12 @@ ACCEPT_ERRORS: dict[str, Callable[[str], BaseException]] = {
 }
 
 HANDLERS = tuple(
-    Scenario(f"{hook} raises {error}", PREPARED, handler=raising_in_handler(hook, error))
+    Scenario(
+        f"{hook} raises {error}",
+        PREPARED,
+        handler=raising_in_handler(hook, error),
+        kinds=kinds_for(error),
+    )
     for hook in ("setup", "handle", "finish")
     for error in (ERRORS if hook == "handle" else EXCEPTIONS)
 )
@@ -144,19 +157,27 @@ GET_REQUEST = (
         fault(
             f"get_request raises {name}",
             raising("get_request", error, times=1),
-            kinds=("TCPServer", "UDPServer"),
+            kinds=INET,
             ways=INLINE,
         )
         for name, error in ACCEPT_ERRORS.items()
     ),
     *(
-        fault(f"get_request raises {name}", raising("get_request", ERRORS[name], times=1))
+        fault(
+            f"get_request raises {name}",
+            raising("get_request", ERRORS[name], times=1),
+            kinds=kinds_for(name),
+        )
         for name in EXCEPTIONS
     ),
 )
 
 SERVER = tuple(
-    fault(f"{hook} raises {name}{' afterwards' * after}", raising(hook, ERRORS[name], after=after))
+    fault(
+        f"{hook} raises {name}{' afterwards' * after}",
+        raising(hook, ERRORS[name], after=after),
+        kinds=kinds_for(name, after=after),
+    )
     for hook, moments in {
         "verify_request": (False,),
         "process_request": (False,),
@@ -174,6 +195,7 @@ CLOSE_REQUEST = tuple(
         f"close_request raises {name}{' afterwards' * after}",
         raising("close_request", ERRORS[name], after=after),
         handler=SaysNothing,
+        kinds=kinds_for(name, after=after),
     )
     for name in EXCEPTIONS
     for after in (False, True)
@@ -186,6 +208,7 @@ PROCESS_REQUEST = (
             f"process_request raises {name} afterwards",
             raising("process_request", ERRORS[name], after=True),
             handler=SaysNothing,
+            kinds=kinds_for(name),
             ways=("inline", "forks"),
         )
         for name in EXCEPTIONS
@@ -194,6 +217,7 @@ PROCESS_REQUEST = (
         fault(
             f"process_request raises {name} when its thread has ended",
             both(raising("process_request", ERRORS[name], after=True), WaitsForTheThread),
+            kinds=kinds_for(name),
             ways=THREADS,
         )
         for name in EXCEPTIONS
@@ -204,6 +228,7 @@ PROCESS_REQUEST_THREAD = tuple(
     fault(
         f"process_request_thread raises {name}{' afterwards' * after}",
         raising("process_request_thread", ERRORS[name], after=after),
+        kinds=kinds_for(name, after=after),
         ways=THREADS,
     )
     for name in EXCEPTIONS
@@ -212,7 +237,12 @@ PROCESS_REQUEST_THREAD = tuple(
 
 HANDLE_ERROR = (
     *(
-        fault(f"handle_error raises {name}", raising("handle_error", ERRORS[name]), handler=Fails)
+        fault(
+            f"handle_error raises {name}",
+            raising("handle_error", ERRORS[name]),
+            handler=Fails,
+            kinds=kinds_for(name),
+        )
         for name in EXCEPTIONS
     ),
     *(
@@ -222,20 +252,26 @@ HANDLE_ERROR = (
                 raising("process_request", ValueError),
                 raising("handle_error", ERRORS[name]),
             ),
+            kinds=kinds_for(name),
         )
         for name in EXCEPTIONS
     ),
     fault("handle_error re-raises", ReRaises, handler=Fails),
     fault("handle_error closes and re-raises", ClosesThenReRaises, handler=Fails, kinds=STREAMS),
     fault("handle_error closes", ClosesOnError, handler=Fails, kinds=STREAMS),
-    fault("handle_error looks at the exception", LooksAtTheError, handler=Fails),
+    fault("handle_error looks at the exception", LooksAtTheError, handler=Fails, kinds=INET),
 )
 
 SCENARIOS = (
     *HANDLERS,
-    Scenario("handle and finish raise", PREPARED, handler=FailsTwice),
-    Scenario("handle calls sys.exit()", PREPARED, handler=FailsQuietly),
-    Scenario("a handler that takes no arguments", PREPARED, make_handler=lambda _: lambda: None),
+    Scenario("handle and finish raise", PREPARED, handler=FailsTwice, kinds=INET),
+    Scenario("handle calls sys.exit()", PREPARED, handler=FailsQuietly, kinds=INET),
+    Scenario(
+        "a handler that takes no arguments",
+        PREPARED,
+        make_handler=lambda _: lambda: None,
+        kinds=INET,
+    ),
     Scenario(
         "the next client after a fault",
         (Serve(), *request("a")[:2], *request("b")[:2], *END),
@@ -247,8 +283,8 @@ SCENARIOS = (
         raising("get_request", partial(OSError, errno.EBADF), times=1),
     ),
     fault("verify_request refuses", Refuses),
-    fault("verify_request returns None", RefusesByNone),
-    fault("verify_request returns something true", AcceptsByTruth),
+    fault("verify_request returns None", RefusesByNone, kinds=INET),
+    fault("verify_request returns something true", AcceptsByTruth, kinds=INET),
     *SERVER,
     *PROCESS_REQUEST,
     *CLOSE_REQUEST,
@@ -259,5 +295,6 @@ SCENARIOS = (
         PREPARED,
         server=raising("shutdown_request", ValueError),
         handler=Fails,
+        kinds=INET,
     ),
 )

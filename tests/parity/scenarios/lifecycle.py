@@ -10,13 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.parity.instrument import INLINE, STREAMS
+from tests.parity.instrument import INET, INLINE, STREAMS, UNIX
 from tests.parity.scenario import Scenario, ServerOverride, both, raising
-from tests.parity.scenarios.faults import ERRORS, EXCEPTIONS
+from tests.parity.scenarios.faults import ERRORS, EXCEPTIONS, kinds_for
 from tests.parity.steps import END, ORDINARY, Call, Close, Connect, Do, Script, Send, Serve, Set
-
-UNIX = ("UnixStreamServer", "UnixDatagramServer")
-INET = ("TCPServer", "UDPServer")
 
 # Of struct tcp_info: where Linux puts the longest queue of a socket that listens (linux/tcp.h).
 _TCPI_SACKED = 28
@@ -198,6 +195,7 @@ FAILING = (
             f"{hook} raises {name}{' afterwards' * after}",
             (),
             server=raising(hook, ERRORS[name], after=after),
+            kinds=kinds_for(name),
         )
         for hook in ("server_bind", "server_activate")
         for name in EXCEPTIONS

@@ -7,7 +7,7 @@ import socket
 from functools import partial
 from typing import Any
 
-from tests.parity.instrument import FORKS, INLINE, NO_FORKS
+from tests.parity.instrument import FORKS, INET, INLINE, NO_FORKS
 from tests.parity.scenario import EchoLine, HandlerOverride, Scenario, ServerOverride, raising
 from tests.parity.scenarios.faults import Fails, Refuses
 from tests.parity.steps import (
@@ -117,18 +117,20 @@ HANDLE_REQUEST = (
 
 TIMEOUTS = (
     Scenario("timeout passes", NOBODY_COMES, attributes={"timeout": NOBODY}),
-    Scenario("timeout does not pass", ONE_BY_ONE, attributes={"timeout": 10}),
+    Scenario("timeout does not pass", ONE_BY_ONE, attributes={"timeout": 10}, kinds=INET),
     Scenario("timeout 0 and nobody", NOBODY_COMES, attributes={"timeout": 0}),
-    Scenario("timeout 0 and clients", ONE_BY_ONE, attributes={"timeout": 0}),
-    Scenario("timeout of the instance", (Set("timeout", NOBODY), *NOBODY_COMES)),
+    Scenario("timeout 0 and clients", ONE_BY_ONE, attributes={"timeout": 0}, kinds=INET),
+    Scenario("timeout of the instance", (Set("timeout", NOBODY), *NOBODY_COMES), kinds=INET),
     Scenario("timeout of the socket", (socket_timeout(NOBODY), *NOBODY_COMES)),
     Scenario(
         "timeout of the socket, the shorter",
         (Set("timeout", 60), socket_timeout(NOBODY), *NOBODY_COMES),
+        kinds=INET,
     ),
     Scenario(
         "timeout of the socket, the longer",
         (Set("timeout", NOBODY), socket_timeout(60), *NOBODY_COMES),
+        kinds=INET,
     ),
     Scenario("timeout of the socket and clients", (socket_timeout(10), *ONE_BY_ONE)),
     Scenario("a socket that does not block, and nobody", (socket_timeout(0), *NOBODY_COMES)),

@@ -124,8 +124,8 @@ LEFT_ALONE: Script = (
     *(Send("a"), ReadLine("a"), ReadToEnd("a")),
 )
 COUNTED: Script = (
-    *(Serve(), Connect("a"), WaitFor("enter handle()")),
-    *(Connect("b"), WaitFor("enter handle()", 2), Do(count_children)),
+    *(Serve(), Connect("a"), Connect("b"), WaitFor("leave process_request: None", 2)),
+    Do(count_children),
     *(Send("a"), ReadToEnd("a"), Send("b"), ReadToEnd("b")),
     *(*END, Do(count_children)),
 )
