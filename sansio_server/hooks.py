@@ -72,7 +72,7 @@ class ServerHooks:
         #: Who is to be told when a place becomes free; anything that tells one from another.
         self._awaiting: set[Any] = set()
         #: The places of the requests that are open.
-        self.ledger = Ledger(self._new_lock())
+        self.ledger = Ledger(self._new_lock(), self.release)
         _ = self.limits
 
     @property

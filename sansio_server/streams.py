@@ -7,12 +7,12 @@ They do no I/O of their own: what they await is the request's. The buffering is
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from .buffers import DEFAULT_LIMIT, ReadBuffer
 from .exceptions import IncompleteRead
 
-__all__ = ["AsyncReader", "AsyncRequest", "AsyncWriter"]
+__all__ = ["AsyncReader", "AsyncRequest", "AsyncWriter", "open_files"]
 
 _CHUNK: Final = 65536
 
@@ -27,6 +27,18 @@ class AsyncRequest(Protocol):
         """Send all of *data*."""
 
 
+def open_files(request: Any, size: int) -> tuple[AsyncReader, AsyncWriter]:
+    """Return ``rfile`` and ``wfile`` for *request*, the latter with a buffer of *size* bytes.
+
+    A request that has better ones for its backend has a method ``async_files(size)``.
+    """
+    own = getattr(request, "async_files", None)
+    if own is not None:
+        files: tuple[AsyncReader, AsyncWriter] = own(size)
+        return files
+    return AsyncReader(request), AsyncWriter(request, size)
+
+
 class AsyncReader:
     """Lines and blocks of a stream, to be awaited.
 
@@ -37,6 +49,9 @@ class AsyncReader:
     def __init__(self, request: AsyncRequest, limit: int = DEFAULT_LIMIT) -> None:
         self._request = request
         self._buffer = ReadBuffer(limit)
+
+    def close(self) -> None:
+        """Let go of the request; the handler's ``finish()`` does this."""
 
     async def _more(self) -> None:
         data = await self._request.recv(_CHUNK)

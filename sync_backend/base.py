@@ -198,13 +198,17 @@ class BaseServer(Draining):
             plan = self.plan(until)
             if plan.listen:
                 self._awaiting.discard(me)
-            return poller.wait(plan.listen, plan.until - self.now())
+            return self._look(poller, plan.listen, plan.until - self.now())
+        finally:
+            self._awaiting.discard(me)
+
+    def _look(self, poller: Poller, listen: bool, timeout: float) -> bool:
+        try:
+            return poller.wait(listen, timeout)
         except ValueError:
             if self.is_running():
                 raise
             return False  # somebody closed the server meanwhile
-        finally:
-            self._awaiting.discard(me)
 
     def _close_listener(self) -> None:
         """Let nobody else in."""
@@ -302,7 +306,9 @@ class _Turns:
         # Several threads wait on this server, and may have seen the same client; who then finds
         # nobody there has to go on waiting.
         with self._server._fetching:
-            if not self._poller.wait(True, 0.0) or not control.end(self._loop, event):
+            if not self._server._look(self._poller, True, 0.0):
+                return False
+            if not control.end(self._loop, event):
                 return False
             self._fetched = self._server._next_request()
             self.let_in = self._let_fetched_in

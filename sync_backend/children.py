@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any, Final
 
 __all__ = ["LOOK_INTERVAL", "Children"]
@@ -30,6 +31,7 @@ class Children:
         self._epoll: Any = None
         self._pidfds: dict[int, int] = {}
         self._pids: dict[int, int] = {}
+        self._lock = threading.Lock()
 
     def watch(self, pid: int) -> None:
         """Watch a child that was just forked, if that is possible."""
@@ -49,13 +51,14 @@ class Children:
 
     def unwatch(self, pid: int) -> None:
         """Let go of a child that was reaped."""
-        pidfd = self._pidfds.pop(pid, None)
-        if pidfd is not None:
-            self._pids.pop(pidfd, None)
-            with suppress(OSError, *_CLOSED):
-                # Closing alone would not do: children forked since have the descriptor too.
-                self._epoll.unregister(pidfd)
-            os.close(pidfd)
+        with self._lock:
+            pidfd = self._pidfds.pop(pid, None)
+            if pidfd is not None:
+                self._pids.pop(pidfd, None)
+                with suppress(OSError, *_CLOSED):
+                    # Closing alone would not do: children forked since have the descriptor too.
+                    self._epoll.unregister(pidfd)
+                os.close(pidfd)
 
     def maybe_exited(self, pids: Iterable[int]) -> list[int]:
         """Return those of *pids* that have exited, and those that are not watched."""
@@ -71,11 +74,22 @@ class Children:
         return all(pid in self._pidfds for pid in pids)
 
     def wait(self, pids: Iterable[int], timeout: float) -> None:
-        """Wait until one of *pids* may have exited, or *timeout* seconds have passed."""
-        if self._epoll is not None and self.all_watched(pids):
-            self._epoll.poll(timeout)
-        else:
-            time.sleep(min(timeout, LOOK_INTERVAL))
+        """Wait until one of *pids* may have exited, or *timeout* seconds have passed.
+
+        Another thread may reap them meanwhile: so this waits on descriptors of its own.
+        """
+        with ExitStack() as stack:
+            poller = select.poll()
+            for pid in pids:
+                with self._lock:  # or the descriptor might be another's by the time it is copied
+                    pidfd = self._pidfds.get(pid)
+                    copy = -1 if pidfd is None else os.dup(pidfd)
+                if copy < 0:
+                    time.sleep(min(timeout, LOOK_INTERVAL))
+                    return
+                stack.callback(os.close, copy)
+                poller.register(copy, select.POLLIN)
+            poller.poll(1000 * timeout)
 
     def descriptors(self) -> tuple[int, ...]:
         """Return what becomes readable when a watched child exits."""
@@ -89,8 +103,10 @@ class Children:
     def close(self) -> None:
         """Let go of all. Harmless when done before; watching another child begins anew.
 
-        Nothing is unregistered: in a forked child the epoll instance is the parent's too.
+        Nothing is unregistered, nor any lock waited for: in a forked child the epoll instance is
+        the parent's too, and a thread may hold the lock that is not there.
         """
+        self._lock = threading.Lock()
         if self._epoll is not None:
             self._epoll.close()
             self._epoll = None

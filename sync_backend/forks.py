@@ -176,9 +176,11 @@ class ForkingMixIn(_Server):
             os.kill(place.worker, number)
 
     def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
-        if all(_has_child(place) for place in filter(self._goes_on, places)):
+        going = list(filter(self._goes_on, places))
+        if all(map(_has_child, going)):
             timeout = min(max(0.0, until - self.now()), LONGEST_SLEEP)
-            self._children.wait(self.active_children or (), timeout)
+            if going:
+                self._children.wait([place.worker for place in going], timeout)
         else:
             # Some are served in this process, by an override: look after both kinds in turn.
             super()._wait_for_end(places, min(until, self.now() + LOOK_INTERVAL))

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .files import BlockingReader, BlockingWriter
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Buffer  # type: ignore[attr-defined, unused-ignore]
@@ -40,6 +42,10 @@ class BlockingRequest:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+    def async_files(self, size: int) -> tuple[BlockingReader, BlockingWriter]:
+        """Return ``rfile`` and ``wfile``, the latter with a buffer of *size* bytes."""
+        return BlockingReader(self, self._sock), BlockingWriter(self, self._sock, size)
 
     async def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Wait for up to *size* bytes; none at the end of the stream."""

@@ -320,3 +320,12 @@ def test_no_lock_is_taken_twice() -> None:
     for other in ledger:
         ledger.give_back(other)
     assert len(ledger) == 0
+
+
+def test_a_place_whose_key_comes_up_again_is_released_by_its_server() -> None:
+    """Or its end would be missing in the trace: the thread that closed it comes too late."""
+    released: list[Place] = []
+    ledger = Ledger(release=released.append)
+    former = ledger.take("key", "client", 0.0)
+    ledger.take("key", "next", 0.0)
+    assert released == [former]

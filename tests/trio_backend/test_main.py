@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync_backend.programs import PYTHON, run
+from tests.sync_backend.outside import PYTHON, run
 
 OURS = [*PYTHON, "-m", "trio_backend"]
 TELL = """

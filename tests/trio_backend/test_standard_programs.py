@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.sync_backend.programs import PATIENCE, PYTHON, Running, running
+from tests.sync_backend.outside import PATIENCE, PYTHON, Running, running
 
 WAYS = [
     pytest.param([], id="threads"),
