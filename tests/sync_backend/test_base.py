@@ -373,6 +373,17 @@ def test_several_threads_may_wait_at_once(server: PatientServer) -> None:
     assert server.lifecycle.loop is State.IDLE
 
 
+def test_a_server_may_be_closed_while_several_threads_wait_and_a_client_comes() -> None:
+    for _ in range(20):
+        server = PatientServer(HERE, Upper)
+        server.trace = watcher = Watcher()
+        with in_thread(server.handle_request), in_thread(server.handle_request):
+            watcher.wait_for(TraceKind.STATE, "WAIT", 2)
+            with connect(server):
+                server.server_close()
+        assert server.lifecycle.loop is State.IDLE
+
+
 # get_request().
 
 
