@@ -65,22 +65,22 @@ class DrivenServer(Protocol):
 
     #: Calls ``finish_request`` with its two arguments where handlers are to run, if not here, and
     #: returns an awaitable of its result.
-    carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None
+    _carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None
 
     @property
-    def ledger(self) -> Ledger:
+    def _ledger(self) -> Ledger:
         """The places of the server's requests."""
 
-    def now(self) -> float:
+    def _now(self) -> float:
         """Return the time in seconds on the server's clock."""
 
-    def request_key(self, request: Any) -> Hashable:
+    def _request_key(self, request: Any) -> Hashable:
         """Return what the ledger finds *request* by."""
 
-    def emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
+    def _emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
         """Add an event to the trace, if there is one."""
 
-    def release(self, place: Place) -> None:
+    def _release(self, place: Place) -> None:
         """Give back the place of a request that is over."""
 
 
@@ -104,11 +104,11 @@ def take_in(server: DrivenServer, request: Any, client_address: Any) -> Place:
     Call this in the serve loop, before the next request, where something else is to :func:`drive`
     this one: a task, as a rule. :func:`start_request` does both.
     """
-    place = server.ledger.take(
-        server.request_key(request), client_address, server.now(), server.request_timeout
+    place = server._ledger.take(
+        server._request_key(request), client_address, server._now(), server.request_timeout
     )
     if server.trace is not None:
-        server.emit(TraceKind.ACCEPT, place.number, "accept", client_address)
+        server._emit(TraceKind.ACCEPT, place.number, "accept", client_address)
     return place
 
 
@@ -121,13 +121,11 @@ def continue_request(
     ``Step.FINISH`` in a thread, a child, a task; and await what it returns, or
     :func:`run_blocking` it.
 
-    :param worker: who runs this, as the backend knows them; see :class:`~.ledger.Place`.
+    :param worker: who runs this, as the backend knows them; see :class:`~._ledger.Place`.
     :raises BaseException: from ``Step.HERE``, what ``finish_request`` raised; from either entry,
         what a hook raised and no ``handle_error`` dealt with.
     """
-    place = current.get() if entry is _HERE else None
-    if place is None or not place.open:
-        place = place_of(server, request, client_address)
+    place = place_of(server, request, client_address)
     place.in_place = entry is _HERE
     place.request = request
     if place.worker is None:
@@ -140,10 +138,10 @@ def place_of(server: DrivenServer, request: Any, client_address: Any) -> Place:
 
     A request has none if an override of the serve loop brought it, or gave it back early.
     """
-    key = server.request_key(request)
-    place = server.ledger.find(key)
+    key = server._request_key(request)
+    place = server._ledger.find(key)
     if place is None:
-        place = server.ledger.adopt(key, client_address, server.now(), server.request_timeout)
+        place = server._ledger.adopt(key, client_address, server._now(), server.request_timeout)
     return place
 
 
@@ -163,11 +161,11 @@ def drive(
     while step < _GIVEN:
         name, takes_address, is_work, row = _PLAN[step]
         if tracing:
-            server.emit(TraceKind.ENTER, place.number, name)
+            server._emit(TraceKind.ENTER, place.number, name)
         try:
             hook = getattr(server, name)
-            if is_work and server.carrier is not None:
-                result = server.carrier(hook, request, client_address)
+            if is_work and server._carrier is not None:
+                result = server._carrier(hook, request, client_address)
             else:
                 result = hook(request, client_address) if takes_address else hook(request)
             if waiting.get() is not None or (
@@ -184,7 +182,7 @@ def drive(
         if step is _GIVEN:
             current.set(None)
         else:
-            server.release(place)
+            server._release(place)
     return None
 
 
@@ -216,8 +214,8 @@ def _note_outcome(server: DrivenServer, step: Step, place: Place, refused: bool)
     """Note that the hook of *step* returned; return its outcome."""
     outcome = _REFUSED if refused else _OK
     if refused:
-        server.ledger.count("refused")
-    server.emit(TraceKind.LEAVE, place.number, HOOKS[step][0], outcome)
+        server._ledger.count("refused")
+    server._emit(TraceKind.LEAVE, place.number, HOOKS[step][0], outcome)
     return outcome
 
 
@@ -265,13 +263,13 @@ def _after_error(server: DrivenServer, step: Step, place: Place, error: BaseExce
     if place.passed_back and _OVER in row:
         outcome = _OVER
     if server.trace is not None:
-        server.emit(TraceKind.ERROR, place.number, HOOKS[step][0], error)
-        server.emit(TraceKind.LEAVE, place.number, HOOKS[step][0], outcome)
+        server._emit(TraceKind.ERROR, place.number, HOOKS[step][0], error)
+        server._emit(TraceKind.LEAVE, place.number, HOOKS[step][0], outcome)
     following = row[outcome]
     if following is _RAISED:
         place.request = place.worker = None  # until an override, perhaps, continues it again
     elif outcome is not _OVER:
-        server.ledger.count("errors")
+        server._ledger.count("errors")
     return following
 
 

@@ -26,6 +26,8 @@ class Escape(BaseException):
 class Request:
     """Something to serve; it counts how often it was closed."""
 
+    number = 0
+
     def __init__(self) -> None:
         self.closed = 0
 
@@ -41,7 +43,7 @@ class MemoryServer(Serving):
         self.__dict__.update(attributes)
         super().__init__("memory", handler)
 
-    def now(self) -> float:
+    def _now(self) -> float:
         return self.time
 
     def close_request(self, request: Any) -> Any:

@@ -227,7 +227,7 @@ def test_a_request_has_its_place_before_the_first_hook() -> None:
         request_timeout = 2.0
 
         def verify_request(self, request: Any, client_address: Any) -> bool:
-            place = self.ledger.find_exactly(self.request_key(request))
+            place = self._ledger.find_exactly(self._request_key(request))
             assert place is current.get()
             assert place is not None
             assert (place.client_address, place.since, place.deadline) == ("client", 5.0, 7.0)
@@ -241,12 +241,12 @@ def test_a_request_has_its_place_before_the_first_hook() -> None:
 def test_a_request_in_place_is_in_the_hands_of_its_worker() -> None:
     class Server(MemoryServer):
         def finish_request(self, request: Any, client_address: Any) -> None:
-            [place] = self.ledger
+            [place] = self._ledger
             assert (place.request, place.worker, place.in_place) == (request, "worker", True)
             raise Failure
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            [place] = self.ledger
+            [place] = self._ledger
             assert (place.request, place.worker) == (None, None)
 
     server = Server()
@@ -257,12 +257,12 @@ def test_a_request_in_place_is_in_the_hands_of_its_worker() -> None:
 def test_who_gave_a_request_away_may_have_said_who_works_at_it() -> None:
     class Server(MemoryServer):
         def finish_request(self, request: Any, client_address: Any) -> None:
-            [place] = self.ledger
+            [place] = self._ledger
             assert (place.request, place.worker, place.in_place) == (request, "thread", False)
 
     server = Server()
     request = Request()
-    place = server.ledger.take(server.request_key(request), "client", 0.0)
+    place = server._ledger.take(server._request_key(request), "client", 0.0)
     place.worker = "thread"
     run_blocking(continue_request(server, Step.FINISH, request, "client", "another"))
     assert not place.open
@@ -281,7 +281,7 @@ def test_a_request_wrapped_on_the_way_keeps_its_place() -> None:
 
         def finish_request(self, request: Any, client_address: Any) -> None:
             assert isinstance(request, Wrapped)
-            assert len(self.ledger) == 1
+            assert len(self._ledger) == 1
 
     server = Server()
     server.serve(Request())
@@ -295,10 +295,46 @@ def test_a_request_wrapped_where_it_was_given_to_keeps_its_place() -> None:
     request, wrapped = Request(), Request()
     server.serve(request)
     assert current.get() is None
-    [place] = server.ledger
+    [place] = server._ledger
     current.set(place)
     run_blocking(continue_request(server, Step.FINISH, wrapped, "client", "thread"))
     assert server.counters == Counters(accepted=1, closed=1)
+
+
+def test_a_request_handed_to_another_server_takes_a_place_there() -> None:
+    """The other serves it in place, while the first has it in hand."""
+    back = MemoryServer()
+
+    class Front(MemoryServer):
+        def process_request(self, request: Any, client_address: Any) -> Any:
+            return back.process_request(request, client_address)
+
+    front, request = Front(), Request()
+    front.serve(request)
+    assert request.closed == 1
+    assert back.counters == Counters(closed=1)
+    [place] = front._ledger
+    assert place.open, "closed by nobody that the first server knows of"
+
+
+def test_a_request_served_in_the_turn_of_another_keeps_its_own_place() -> None:
+    """An override serves each request when the next has come."""
+
+    class Server(MemoryServer):
+        last: Any = None
+
+        def process_request(self, request: Any, client_address: Any) -> Any:
+            last, self.last = self.last, request
+            if last is not None:
+                super().process_request(last, client_address)
+                assert [place.number for place in self._ledger] == [request.number]
+
+    server = Server()
+    for number in (1, 2, 3):
+        request = Request()
+        request.number = number
+        server.serve(request)
+    assert server.counters == Counters(accepted=3, closed=2)
 
 
 def test_an_unknown_request_gets_a_place_of_its_own() -> None:
@@ -314,7 +350,7 @@ def test_a_server_may_carry_its_handlers_elsewhere() -> None:
     carried = []
 
     class Server(AsyncMemoryServer):
-        async def carrier(self, hook: Any, *args: Any) -> Any:
+        async def _carrier(self, hook: Any, *args: Any) -> Any:
             await Pause()
             carried.append((hook, args))
             return hook(*args)
