@@ -29,7 +29,7 @@ class _Acceptors:
         while True:
             connection, address = self.socket.accept()
             self.handler(connection, address, self)
-            try:  # noqa: SIM105  # suppress() costs more than what it guards
+            try:  # suppress() costs more than what it guards
                 connection.shutdown(socket.SHUT_WR)
             except OSError:
                 pass

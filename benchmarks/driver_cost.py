@@ -84,7 +84,7 @@ class InPlace(ServerHooks):
     def finish_request(self, request: Any, client_address: Any) -> Any:
         pass
 
-    def now(self) -> float:
+    def _now(self) -> float:
         return time.monotonic()
 
     def _new_lock(self) -> AbstractContextManager[Any]:
@@ -106,9 +106,9 @@ class Places(InPlace):
     """The ledger alone: a place taken, found and given back."""
 
     def run(self) -> None:
-        ledger = self.ledger
-        key = self.request_key(REQUEST)
-        ledger.take(key, ADDRESS, self.now())
+        ledger = self._ledger
+        key = self._request_key(REQUEST)
+        ledger.take(key, ADDRESS, self._now())
         place = ledger.find_exactly(key)
         if place is not None:
             ledger.give_back(place)

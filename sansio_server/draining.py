@@ -50,16 +50,16 @@ class Draining(Serving):
             await self._follow(drain, places)
         finally:
             self._end_drain(drain)
-        report = drain.report(self.now())
+        report = drain.report(self._now())
         if report.left if quietly else report.cut:
             LOGGER.warning("%s %s", self._name(), report)
         return report
 
     def _begin_drain(self, places: tuple[Place, ...], timeout: float | None) -> Drain:
-        limits = attrs.evolve(self.limits, drain_timeout=timeout)
+        limits = attrs.evolve(self._checked_limits(), drain_timeout=timeout)
         # One that begins during another takes its own course; the state is the first one's.
-        lifecycle = Lifecycle() if self._drains else self.lifecycle
-        drain = Drain(lifecycle, limits, self.now(), places)
+        lifecycle = Lifecycle() if self._drains else self._lifecycle
+        drain = Drain(lifecycle, limits, self._now(), places)
         self._drains.append(drain)
         return drain
 
@@ -67,17 +67,17 @@ class Draining(Serving):
         self._drains.remove(drain)
 
     async def _follow(self, drain: Drain, places: tuple[Place, ...]) -> None:
-        while (step := drain.step(self.now(), filter(self._goes_on, places))) is not None:
+        while (step := drain.step(self._now(), filter(self._goes_on, places))) is not None:
             for place in step.cut:
                 drain.cut(place, self._where(place))
             for place in step.cut:
                 self._cut(place, "drain")
             # There need not be a loop any more that attends to what is overdue.
-            until = min(step.until, self.ledger.next_deadline())
+            until = min(step.until, self._ledger.next_deadline())
             waiting = self._wait_for_end(places, until)
             if waiting is not None:
                 await waiting
-            self.attend()
+            self._attend()
         for place in filter(self._goes_on, places):
             self._abandon(place)
 

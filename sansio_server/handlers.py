@@ -85,7 +85,7 @@ class BaseRequestHandler:
         self.client_address = client_address
         self.server = server
         if self._runs_async:
-            adapt = getattr(server, "async_request", None)
+            adapt = getattr(server, "_async_request", None)
             if adapt is not None:
                 self.request = adapt(request)
             Deferred(self._run())

@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import AbstractContextManager
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar, overload
 
 from .deferred import Deferred, is_awaitable
 from .handlers import is_asynchronous, unwrapped
@@ -27,6 +27,26 @@ __all__ = ["LOGGER", "ServerHooks"]
 LOGGER: Final = logging.getLogger("sansio_server")
 
 _RULE: Final = "-" * 40
+
+_T = TypeVar("_T")
+
+
+class _shown(Generic[_T]):  # noqa: N801 - a decorator, as property is one
+    """A property that a program's own attribute of the same name may stand in for.
+
+    Servers written for the standard library know nothing of ours, and have names of their own.
+    """
+
+    def __init__(self, function: Callable[[Any], _T]) -> None:
+        self._function = function
+        self.__doc__ = function.__doc__
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> _shown[_T]: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> _T: ...
+    def __get__(self, instance: object | None, owner: type) -> _shown[_T] | _T:
+        return self if instance is None else self._function(instance)
 
 
 class ServerHooks:
@@ -56,7 +76,7 @@ class ServerHooks:
 
     #: Where handlers run, if not where the driver does; see
     #: :class:`~sansio_server.driver.DrivenServer`.
-    carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None = None
+    _carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None = None
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         if not callable(RequestHandlerClass):
@@ -66,27 +86,30 @@ class ServerHooks:
             )
         self.server_address: Any = server_address
         self.RequestHandlerClass = RequestHandlerClass
-        self.lifecycle = Lifecycle()
+        self._lifecycle = Lifecycle()
         self._known_callable: Any = None  # the handler, and what was once found out about it
         self._adapts = False
         #: Who is to be told when a place becomes free; anything that tells one from another.
         self._awaiting: set[Any] = set()
         #: The places of the requests that are open.
-        self.ledger = Ledger(self._new_lock(), self.release)
-        _ = self.limits
+        self._ledger = Ledger(self._new_lock(), self._release)
+        self._checked_limits()
 
-    @property
+    @_shown
     def counters(self) -> Counters:
         """What became of the requests so far; see :class:`~sansio_server.ledger.Counters`."""
-        return self.ledger.counters
+        return self._ledger.counters
 
-    @property
+    @_shown
     def limits(self) -> Limits:
         """The limits in force, checked.
 
         :raises ValueError: one of the attributes is negative or none of the choices.
         :raises TypeError: one is no number.
         """
+        return self._checked_limits()
+
+    def _checked_limits(self) -> Limits:
         return Limits(
             max_connections=self.max_connections,
             when_full=self.when_full,
@@ -99,9 +122,9 @@ class ServerHooks:
 
     def _happened(self, event: Event) -> None:
         """Put *event* to the lifecycle."""
-        self.lifecycle.put(event)
+        self._lifecycle.put(event)
 
-    def now(self) -> float:
+    def _now(self) -> float:
         """Return the time in seconds on the clock of the backend."""
         raise NotImplementedError
 
@@ -109,11 +132,11 @@ class ServerHooks:
         """Return a lock for what several threads change, or None where there is one thread."""
         return None
 
-    def request_key(self, request: Any) -> Hashable:
+    def _request_key(self, request: Any) -> Hashable:
         """Return what tells *request* from all other open ones, and survives wrapping it."""
         return id(request)
 
-    def async_request(self, request: Any) -> Any:
+    def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler is to see it."""
         return request
 
@@ -145,7 +168,7 @@ class ServerHooks:
             self._adapts = not isinstance(unwrapped(handler), type) and is_asynchronous(handler)
             self._known_callable = handler  # last: other threads go by it
         if self._adapts:
-            request = self.async_request(request)
+            request = self._async_request(request)
         result = handler(request, client_address, self)
         if isinstance(result, Deferred):
             return result
@@ -160,9 +183,9 @@ class ServerHooks:
 
     def close_request(self, request: Any) -> Any:
         """Let go of *request*; its place becomes free."""
-        place = self.ledger.find_exactly(self.request_key(request))
+        place = self._ledger.find_exactly(self._request_key(request))
         if place is not None:
-            self.release(place)
+            self._release(place)
 
     def handle_error(self, request: Any, client_address: Any) -> Any:
         """Report the exception that is being handled; by default to standard error."""
@@ -180,22 +203,22 @@ class ServerHooks:
 
     # Bookkeeping.
 
-    def release(self, place: Place) -> None:
+    def _release(self, place: Place) -> None:
         """Give back the place of a request that is over. Harmless if it was given back before."""
-        if self.ledger.give_back(place):
+        if self._ledger.give_back(place):
             if self.trace is not None:
-                self.emit(TraceKind.CLOSE, place.number, "close", place.client_address)
+                self._emit(TraceKind.CLOSE, place.number, "close", place.client_address)
             if self._awaiting:
                 self._released()
 
     def _released(self) -> None:
         """Tell those in ``_awaiting`` that a place has become free."""
 
-    def emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
+    def _emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
         """Add an event to the trace, if there is one; what a trace raises is logged, no more."""
         trace = self.trace
         if trace is not None:
             try:
-                trace(TraceEvent(self.now(), kind, number, what, detail))
+                trace(TraceEvent(self._now(), kind, number, what, detail))
             except Exception:
                 LOGGER.exception("the trace %r failed", trace)

@@ -129,6 +129,11 @@ class Ledger:
         counters.accepted += self._last_number
         return counters
 
+    @property
+    def errors(self) -> int:
+        """How many exceptions hooks have raised until now."""
+        return self._counters.errors
+
     def replace_lock(self, lock: AbstractContextManager[Any]) -> None:
         """Use another lock.
 

@@ -44,28 +44,28 @@ async def serve_loop(server: Serving, turns: Turns, poll_interval: float | None)
     :param poll_interval: seconds between two calls of ``service_actions()`` while nobody comes,
         where that hook needs them; None to call it only when something happens.
     """
-    lifecycle, ledger = server.lifecycle, server.ledger
+    lifecycle, ledger = server._lifecycle, server._ledger
     may_be_there = turns.tries_first
-    acts = server.acts()
+    _acts = server._acts()
     while lifecycle.loop in RUNNING:
-        if not may_be_there or server.admission() is _WAIT:
+        if not may_be_there or server._admission() is _WAIT:
             may_be_there = await _answer(turns.sleep(_next_turn(server, poll_interval)))
-            acts = server.acts()
+            _acts = server._acts()
             if lifecycle.loop not in RUNNING:
                 break
-            if may_be_there and server.admission() is _WAIT:
+            if may_be_there and server._admission() is _WAIT:
                 may_be_there = False
         if may_be_there:
             answer = turns.let_in()
             may_be_there = answer if answer is True or answer is False else await _answer(answer)
             may_be_there = may_be_there and turns.tries_first
-        if ledger.deadlines or server.always_attends:
-            server.attend()
-        if acts:
+        if ledger.deadlines or server._always_attends:
+            server._attend()
+        if _acts:
             result = server.service_actions()
             if result is not None and is_awaitable(result):
                 await result
-    server.tell_of_stop()
+    server._show_stop()
 
 
 async def request_loop(server: Serving, turns: Turns, wait: float) -> Any:
@@ -75,15 +75,15 @@ async def request_loop(server: Serving, turns: Turns, wait: float) -> Any:
 
     :param wait: seconds until the time has passed; ``math.inf`` for never.
     """
-    deadline = server.now() + wait
-    while server.is_running():
+    deadline = server._now() + wait
+    while server._is_running():
         may_be_there = await _answer(turns.sleep(deadline))
-        server.attend()
-        if may_be_there and server.admission() is not _WAIT:
+        server._attend()
+        if may_be_there and server._admission() is not _WAIT:
             if turns.end(Event.REQUEST):
                 await _answer(turns.let_in())
                 break
-        elif server.now() >= deadline and turns.end(Event.TIMEOUT):
+        elif server._now() >= deadline and turns.end(Event.TIMEOUT):
             result = server.handle_timeout()
             return await result if is_awaitable(result) else result
     return None
@@ -94,6 +94,6 @@ async def _answer(answer: bool | Awaitable[bool]) -> bool:
 
 
 def _next_turn(server: Serving, poll_interval: float | None) -> float:
-    if poll_interval is None or not server.needs_turns():
+    if poll_interval is None or not server._needs_turns():
         return math.inf
-    return server.now() + poll_interval
+    return server._now() + poll_interval

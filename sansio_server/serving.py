@@ -1,8 +1,8 @@
 """What every serve loop decides between two requests, whatever it waits with.
 
 A backend's loop asks :meth:`Serving.plan` how to sleep, sleeps, and tells what became of it:
-:meth:`Serving.came_in` for a request, :meth:`Serving.accept_failed` for an error,
-:meth:`Serving.attend` in each turn.
+:meth:`Serving._came_in` for a request, :meth:`Serving._accept_failed` for an error,
+:meth:`Serving._attend` in each turn.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Serving(ServerHooks):
     """A server that takes requests in, within its limits."""
 
     #: Whether there is a bound beside ``max_connections``.
-    bounded: ClassVar[bool] = False
-    #: Whether :meth:`attend` has something to do even if no request can be overdue.
-    always_attends: ClassVar[bool] = False
+    _bounded: ClassVar[bool] = False
+    #: Whether :meth:`_attend` has something to do even if no request can be overdue.
+    _always_attends: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,7 +58,7 @@ class Serving(ServerHooks):
 
     def suspended(self) -> bool:
         """Say whether ``suspend()`` was called, and ``resume()`` not since."""
-        return self.lifecycle.accepting is _SUSPENDED
+        return self._lifecycle.accepting is _SUSPENDED
 
     def suspend(self) -> None:
         """Leave new clients in the listener's queue until :meth:`resume`."""
@@ -70,56 +70,56 @@ class Serving(ServerHooks):
 
     # For the loop.
 
-    def is_running(self) -> bool:
+    def _is_running(self) -> bool:
         """Say whether a loop may go on.
 
         Call this before each sleep, and before each attempt to accept.
         """
-        return self.lifecycle.running
+        return self._lifecycle.running
 
-    def acts(self) -> bool:
+    def _acts(self) -> bool:
         """Say whether ``service_actions()`` does anything.
 
         Call this before the first turn, and after each sleep.
         """
         return getattr(self.service_actions, "__func__", None) is not ServerHooks.service_actions
 
-    def needs_turns(self) -> bool:
+    def _needs_turns(self) -> bool:
         """Say whether ``service_actions()`` is to be called even if nothing happens.
 
         Call this before each sleep.
         """
-        return self.acts()
+        return self._acts()
 
-    def admission(self) -> Admission:
+    def _admission(self) -> Admission:
         """Say whether a request may come in now.
 
         Call this before each attempt to accept.
         """
-        if self.lifecycle.accepting is _SUSPENDED:
+        if self._lifecycle.accepting is _SUSPENDED:
             return _WAIT
-        if self._backoff.delay and self.now() < self._backoff.until:
+        if self._backoff.delay and self._now() < self._backoff.until:
             return _WAIT
-        if self.max_connections is None and not self.bounded:
+        if self.max_connections is None and not self._bounded:
             return _ACCEPT
-        return admission(len(self.ledger), self._capacity(), self.when_full)
+        return admission(len(self._ledger), self._capacity(), self.when_full)
 
-    def plan(self, until: float) -> Plan:
+    def _plan(self, until: float) -> Plan:
         """Say how to sleep.
 
         Call this before each sleep, with the places that become free from now on to end it.
 
         :param until: when the loop has something else to do.
         """
-        listen = self.admission() is not _WAIT
-        until = min(until, self.ledger.next_deadline())
+        listen = self._admission() is not _WAIT
+        until = min(until, self._ledger.next_deadline())
         if not listen:
             if self._backoff.episode:
                 until = min(until, self._backoff.until)
             until = min(until, self._sweep())
         return Plan(listen, until)
 
-    def came_in(self) -> Step:
+    def _came_in(self) -> Step:
         """Say where a request enters its table.
 
         Call this when ``get_request()`` has returned one.
@@ -129,37 +129,37 @@ class Serving(ServerHooks):
             LOGGER.warning("%s accepts again", self._name())
         if self.when_full == "wait":
             return _VERIFY  # the loop has seen that there is room
-        if admission(len(self.ledger), self._capacity(), self.when_full) is _SHED:
-            self.ledger.count("shed")
-            self.emit(TraceKind.OVERLOAD, 0, "shed")
+        if admission(len(self._ledger), self._capacity(), self.when_full) is _SHED:
+            self._ledger.count("shed")
+            self._emit(TraceKind.OVERLOAD, 0, "shed")
             return _TELL
         return _VERIFY
 
-    def accept_failed(self, error: OSError) -> None:
+    def _accept_failed(self, error: OSError) -> None:
         """Note that ``get_request()`` raised *error*.
 
         :raises OSError: *error*, if it means that the listener is dead.
         """
         dead = error.errno in FATAL_ERRNOS and self._listener_is_dead()
         kind = classify_accept_error(error, listener_dead=dead)
-        if kind is AcceptError.FATAL and self.lifecycle.listener is not State.CLOSED:
+        if kind is AcceptError.FATAL and self._lifecycle.listener is not State.CLOSED:
             raise error
         if kind is AcceptError.CAPACITY:
-            self.ledger.count("capacity_errors")
+            self._ledger.count("capacity_errors")
             if not self._backoff.episode:
                 LOGGER.warning("%s cannot accept, and waits until it can: %s", self._name(), error)
-            self._backoff = self._backoff.failed(self.now())
-            self.emit(TraceKind.OVERLOAD, 0, "capacity", error)
+            self._backoff = self._backoff.failed(self._now())
+            self._emit(TraceKind.OVERLOAD, 0, "capacity", error)
         elif kind is AcceptError.CONNECTION:
-            self.ledger.count("connection_errors")
-            self.emit(TraceKind.OVERLOAD, 0, "connection-error", error)
+            self._ledger.count("connection_errors")
+            self._emit(TraceKind.OVERLOAD, 0, "connection-error", error)
 
-    def attend(self) -> None:
+    def _attend(self) -> None:
         """Cut the requests that are overdue.
 
         Call this in each turn of the loop in which there may be any.
         """
-        for place in self.ledger.overdue(self.now()):
+        for place in self._ledger.overdue(self._now()):
             self._cut(place, "request_timeout")
 
     # For handlers.
@@ -172,18 +172,18 @@ class Serving(ServerHooks):
 
         :param request: as the handler has it.
         """
-        place = self.ledger.find(self.request_key(request))
+        place = self._ledger.find(self._request_key(request))
         if place is not None:
             place.stop_ends_input = True
-            if place.stopped or self.lifecycle.loop in _STOPPED:
+            if place.stopped or self._lifecycle.loop in _STOPPED:
                 self._tell_of_stop(place)
 
-    def tell_of_stop(self) -> None:
+    def _show_stop(self) -> None:
         """Let handlers see that a stop was asked for.
 
         Call this when one was; and when a loop has seen it, for those it let in meanwhile.
         """
-        for place in self.ledger:
+        for place in self._ledger:
             self._tell_of_stop(place)
 
     def _tell_of_stop(self, place: Place) -> None:
@@ -209,8 +209,8 @@ class Serving(ServerHooks):
         """Make the end of a request near, from outside."""
         if not place.cut:
             place.cut = True
-            self.ledger.count("cut")
-            self.emit(TraceKind.CUT, place.number, "cut", why)
+            self._ledger.count("cut")
+            self._emit(TraceKind.CUT, place.number, "cut", why)
         self._end_early(place)
 
     def _end_early(self, place: Place) -> None:
@@ -232,11 +232,11 @@ class Serving(ServerHooks):
 
         Returns when to do this again; ``math.inf`` while there are none that it could be.
         """
-        now = self.now()
+        now = self._now()
         if now >= self._next_sweep:
-            kept = self.ledger.kept()
+            kept = self._ledger.kept()
             for place in filter(self._is_gone, kept):
-                self.release(place)
+                self._release(place)
             self._next_sweep = now + SWEEP_INTERVAL
             self._sweeps = bool(kept)
         return self._next_sweep if self._sweeps else math.inf

@@ -47,7 +47,7 @@ class BaseServer(Draining):
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         super().__init__(server_address, RequestHandlerClass)
-        self._control = Control(self.lifecycle, self._seen)
+        self._control = Control(self._lifecycle, self._seen)
         #: Set when a stop was asked for: handlers may want to come to an end.
         self.stopping = Latch()
         self._fetching = threading.Lock()
@@ -77,9 +77,9 @@ class BaseServer(Draining):
         :raises ValueError: a limit is negative, or the listener is closed.
         :raises OSError: the listener is dead.
         """
-        _ = self.limits
+        self._checked_limits()
         with self._control.running(Event.SERVE) as (loop, wakeup):
-            if self.is_running():
+            if self._is_running():
                 with self._turns(loop, wakeup) as turns:
                     run_blocking(serve_loop(self, turns, poll_interval))
 
@@ -92,9 +92,9 @@ class BaseServer(Draining):
         :raises ValueError: a limit is negative, or the listener is closed.
         :raises OSError: the listener is dead.
         """
-        _ = self.limits
+        self._checked_limits()
         with self._control.running(Event.WAIT) as (loop, wakeup):
-            if not self.is_running():
+            if not self._is_running():
                 return None
             with self._turns(loop, wakeup) as turns:
                 return run_blocking(request_loop(self, turns, self._request_wait()))
@@ -118,7 +118,7 @@ class BaseServer(Draining):
             request = self._observed(request)
         entry = _VERIFY
         if self.when_full != "wait" or self._backoff.delay:
-            entry = self.came_in()
+            entry = self._came_in()
         place = take_in(self, request, client_address)
         rest = drive(self, entry, request, client_address, place)
         if rest is not None:
@@ -134,7 +134,7 @@ class BaseServer(Draining):
         except BlockingIOError:
             return None  # as most often when it was tried without knowing: say no more
         except OSError as error:
-            self.accept_failed(error)
+            self._accept_failed(error)
             return None
         return pair
 
@@ -158,7 +158,7 @@ class BaseServer(Draining):
     def _watching(self, request: Any, client_address: Any) -> Iterator[None]:
         """Cut, when it is overdue, a request served in the loop's own thread, which cannot."""
         place = self._place_of(request, client_address)
-        wait = min(max(0.0, place.deadline - self.now()), threading.TIMEOUT_MAX)
+        wait = min(max(0.0, place.deadline - self._now()), threading.TIMEOUT_MAX)
         watch = threading.Timer(wait, self._cut_if_open, (place, "request_timeout"))
         watch.daemon = True
         watch.start()
@@ -195,10 +195,10 @@ class BaseServer(Draining):
         me = threading.get_ident()
         self._awaiting.add(me)  # before looking for room, or its coming might be missed
         try:
-            plan = self.plan(until)
+            plan = self._plan(until)
             if plan.listen:
                 self._awaiting.discard(me)
-            return self._look(poller, plan.listen, plan.until - self.now())
+            return self._look(poller, plan.listen, plan.until - self._now())
         finally:
             self._awaiting.discard(me)
 
@@ -206,7 +206,7 @@ class BaseServer(Draining):
         try:
             return poller.wait(listen, timeout)
         except ValueError:
-            if self.is_running():
+            if self._is_running():
                 raise
             return False  # somebody closed the server meanwhile
 
@@ -252,7 +252,7 @@ class BaseServer(Draining):
         self._control.wake()
 
     #: Returns the time in seconds on the monotonic clock.
-    now = staticmethod(time.monotonic)
+    _now = staticmethod(time.monotonic)
 
     def _new_lock(self) -> AbstractContextManager[Any]:
         return threading.Lock()
@@ -263,11 +263,11 @@ class BaseServer(Draining):
 
     def _seen(self, event: Event) -> None:
         """Tell of *event*, which has just happened."""
-        self.emit(TraceKind.STATE, 0, event.name, self.lifecycle.loop.name)
+        self._emit(TraceKind.STATE, 0, event.name, self._lifecycle.loop.name)
         if event in _STOPS:
             self.stopping.set()
-            self.tell_of_stop()
-        elif self.stopping.is_set() and self.is_running():
+            self._show_stop()
+        elif self.stopping.is_set() and self._is_running():
             self.stopping = Latch()
 
     def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11

@@ -81,15 +81,24 @@ class Children:
         with ExitStack() as stack:
             poller = select.poll()
             for pid in pids:
-                with self._lock:  # or the descriptor might be another's by the time it is copied
-                    pidfd = self._pidfds.get(pid)
-                    copy = -1 if pidfd is None else os.dup(pidfd)
-                if copy < 0:
+                copy = self._copy(pid)
+                if copy is None:
                     time.sleep(min(timeout, LOOK_INTERVAL))
                     return
                 stack.callback(os.close, copy)
                 poller.register(copy, select.POLLIN)
             poller.poll(1000 * timeout)
+
+    def _copy(self, pid: int) -> int | None:
+        """Return a descriptor of its own that watches a child, if there is one to be had."""
+        with self._lock:  # or what it copies might be another's by then
+            pidfd = self._pidfds.get(pid)
+            if pidfd is None:
+                return None
+            try:
+                return os.dup(pidfd)
+            except OSError:
+                return None
 
     def descriptors(self) -> tuple[int, ...]:
         """Return what becomes readable when a watched child exits."""

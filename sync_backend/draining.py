@@ -54,7 +54,7 @@ class Draining(draining.Draining):
 
     def _under_way(self) -> Iterable[Place]:
         """Return the places that somebody serves."""
-        return [place for place in self.ledger if place.worker is not None]
+        return [place for place in self._ledger if place.worker is not None]
 
     def _is_mine(self, place: Place) -> bool:
         """Say whether the calling thread is the one that serves *place*."""
@@ -73,7 +73,7 @@ class Draining(draining.Draining):
     def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         """Wait until one of *places* that go on has ended, or for a while, but not past *until*."""
         going = [place for place in places if self._goes_on(place)]
-        timeout = min(max(0.0, until - self.now()), LONGEST_SLEEP)
+        timeout = min(max(0.0, until - self._now()), LONGEST_SLEEP)
         if going:
             with self._progress:
                 self._progress.wait_for(lambda: not all(map(self._goes_on, going)), timeout)

@@ -50,7 +50,7 @@ class ForkingMixIn(_Server):
             self.active_children = set()
         self.active_children.add(pid)
         self._children.watch(pid)
-        self.ledger.move(place, ("child", pid))
+        self._ledger.move(place, ("child", pid))
         place.worker = pid
         self.close_request(request)
 
@@ -59,9 +59,9 @@ class ForkingMixIn(_Server):
         status = 1
         try:
             self._forget_parent(place)
-            errors = self.counters.errors
+            errors = self._ledger.errors
             self.continue_request(Step.FINISH, request, client_address)
-            status = 0 if self.counters.errors == errors else 1
+            status = 0 if self._ledger.errors == errors else 1
         finally:
             os._exit(status)
 
@@ -69,10 +69,10 @@ class ForkingMixIn(_Server):
         """Keep of the server what is the child's: the request of *place*, and no other."""
         self._control.after_fork()
         signal.set_wakeup_fd(-1)  # the thread that forked is the child's main thread
-        self.ledger.replace_lock(self._new_lock())
-        for other in self.ledger:
+        self._ledger.replace_lock(self._new_lock())
+        for other in self._ledger:
             if other is not place:
-                self.ledger.give_back(other)
+                self._ledger.give_back(other)
         self._children.close()
         self.active_children = None
         self._progress = threading.Condition()
@@ -109,10 +109,10 @@ class ForkingMixIn(_Server):
             if self.active_children:
                 self.active_children.discard(pid)
             self._children.unwatch(pid)
-            place = self.ledger.find_exactly(("child", pid))
+            place = self._ledger.find_exactly(("child", pid))
             if place is not None:
                 place.worker = None
-                self.release(place)
+                self._release(place)
 
     def service_actions(self) -> Any:
         """Reap children that have exited."""
@@ -129,15 +129,15 @@ class ForkingMixIn(_Server):
         self.collect_children(blocking=self.block_on_close and self.drain_timeout is None)
         self._children.close()
 
-    def needs_turns(self) -> bool:
+    def _needs_turns(self) -> bool:
         """Say whether ``service_actions()`` is to be called even if nothing happens."""
         if not self._children.all_watched(self.active_children or ()):
             return True
         body = getattr(self.service_actions, "__func__", None)
-        return body is not ForkingMixIn.service_actions and super().needs_turns()
+        return body is not ForkingMixIn.service_actions and super()._needs_turns()
 
-    bounded: ClassVar[bool] = True
-    always_attends: ClassVar[bool] = True
+    _bounded: ClassVar[bool] = True
+    _always_attends: ClassVar[bool] = True
 
     def _capacity(self) -> int | None:
         if self.max_connections is None:
@@ -148,9 +148,9 @@ class ForkingMixIn(_Server):
         self.collect_children()
         return self._children.descriptors()
 
-    def attend(self) -> None:
+    def _attend(self) -> None:
         """Cut the requests that are overdue, and reap children that have exited."""
-        super().attend()
+        super()._attend()
         self.collect_children()
 
     def _where(self, place: Place) -> str:
@@ -178,12 +178,12 @@ class ForkingMixIn(_Server):
     def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         going = list(filter(self._goes_on, places))
         if all(map(_has_child, going)):
-            timeout = min(max(0.0, until - self.now()), LONGEST_SLEEP)
+            timeout = min(max(0.0, until - self._now()), LONGEST_SLEEP)
             if going:
                 self._children.wait([place.worker for place in going], timeout)
         else:
             # Some are served in this process, by an override: look after both kinds in turn.
-            super()._wait_for_end(places, min(until, self.now() + LOOK_INTERVAL))
+            super()._wait_for_end(places, min(until, self._now() + LOOK_INTERVAL))
         self.collect_children()
 
 

@@ -33,9 +33,9 @@ class ObservedSocket(socket.socket):
     def _tell(self, direction: str, count: int) -> None:
         if self._server is None:
             return
-        place = self._server.ledger.find_exactly(self.fileno())
+        place = self._server._ledger.find_exactly(self.fileno())
         number = 0 if place is None else place.number
-        self._server.emit(TraceKind.BYTES, number, direction, count)
+        self._server._emit(TraceKind.BYTES, number, direction, count)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Receive as any socket does."""
@@ -75,7 +75,7 @@ class _ObservedDatagrams:
     def sendto(self, data: Buffer, *where: Any) -> int:
         """Send as any socket does."""
         count = self._sock.sendto(data, *where)
-        self._server.emit(TraceKind.BYTES, 0, "out", count)
+        self._server._emit(TraceKind.BYTES, 0, "out", count)
         return count
 
 
@@ -88,6 +88,6 @@ def observe(server: ServerHooks, request: Any) -> Any:
         return ObservedSocket.instead_of(request, server)
     if type(request) is tuple and len(request) == 2 and type(request[1]) is socket.socket:
         data, sock = request
-        server.emit(TraceKind.BYTES, 0, "in", len(data))
+        server._emit(TraceKind.BYTES, 0, "in", len(data))
         return data, _ObservedDatagrams(server, sock)
     return request

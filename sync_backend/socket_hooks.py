@@ -137,13 +137,13 @@ class SocketHooks(ServerHooks):
         place = current.get()
         try:
             if place is None or place.request is not request:
-                place = self.ledger.find_exactly(self.request_key(request))
+                place = self._ledger.find_exactly(self._request_key(request))
         finally:
             request.close()
         if place is not None:
-            self.release(place)
+            self._release(place)
 
-    def request_key(self, request: Any) -> Hashable:
+    def _request_key(self, request: Any) -> Hashable:
         """Return the descriptor of *request*: TLS around it has the same, no other open one has."""
         try:
             descriptor = request.fileno()
@@ -251,7 +251,7 @@ class DatagramHooks(SocketHooks):
         """Let go of *request*; the socket is the server's."""
         return ServerHooks.close_request(self, request)
 
-    def request_key(self, request: Any) -> Hashable:
+    def _request_key(self, request: Any) -> Hashable:
         """Return what tells the pair from all others that are alive."""
         return id(request)
 

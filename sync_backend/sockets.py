@@ -22,7 +22,7 @@ class TCPServer(SocketHooks, BaseServer):
         self._make_nonblocking()
         return self._gets_requests_itself()
 
-    def async_request(self, request: Any) -> Any:
+    def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         return BlockingRequest(request)
 
@@ -33,7 +33,7 @@ class TCPServer(SocketHooks, BaseServer):
 class UDPServer(DatagramHooks, TCPServer):
     """A server on a datagram socket; see :class:`~sync_backend.socket_hooks.DatagramHooks`."""
 
-    def async_request(self, request: Any) -> Any:
+    def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         data, sock = request
         return data, BlockingRequest(sock)

@@ -49,7 +49,7 @@ class BaseServer(Tasks):
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         super().__init__(server_address, RequestHandlerClass)
-        self._control = Control(self.lifecycle, self._seen)
+        self._control = Control(self._lifecycle, self._seen)
         self._clock: trio.abc.Clock | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._listening = trio.Lock()
@@ -97,15 +97,15 @@ class BaseServer(Tasks):
             async with trio.open_nursery() as nursery:
                 task_status.started(self)
                 try:
-                    if self.is_running():
+                    if self._is_running():
                         self._prepare_listener()
                         await serve_loop(self, _Turns(self, loop, alarm, nursery), poll_interval)
-                    self.tell_of_stop()
+                    self._show_stop()
                     await self._refuse_who_came()
                     await self._drain_after_stop()
                 except BaseException as error:
                     nursery.cancel_scope.cancel()
-                    self.tell_of_stop()
+                    self._show_stop()
                     await self._refuse_who_came()
                     await self._drain_at_once()
                     if not isinstance(error, OSError):
@@ -126,7 +126,7 @@ class BaseServer(Tasks):
         wait = math.inf if self.timeout is None else self.timeout
         with self._running(Event.WAIT) as (loop, alarm):
             await trio.lowlevel.checkpoint()
-            if self.is_running():
+            if self._is_running():
                 self._prepare_listener()
             try:
                 return await request_loop(self, _Turns(self, loop, alarm, None), wait)
@@ -135,13 +135,13 @@ class BaseServer(Tasks):
 
     @contextmanager
     def _running(self, event: Event) -> Iterator[tuple[Loop, Alarm]]:
-        _ = self.limits
-        check_carrier(self.blocking_handlers, needed=self.carrier is not None)
+        self._checked_limits()
+        check_carrier(self.blocking_handlers, needed=self._carrier is not None)
         self._clock = trio.lowlevel.current_clock()
         self._token = trio.lowlevel.current_trio_token()
         alarm = Alarm()
         with self._control.running_with(event, alarm) as loop:
-            if self.stopping.is_set() and self.is_running():
+            if self.stopping.is_set() and self._is_running():
                 self.stopping = trio.Event()
             yield loop, alarm
 
@@ -149,7 +149,7 @@ class BaseServer(Tasks):
         """Sleep until a client is there, there is something else to do, or the time has come."""
         self._awaiting.add(alarm)  # before looking for room, or its coming might be missed
         try:
-            plan = self.plan(until)
+            plan = self._plan(until)
             if not plan.listen:
                 return await alarm.sleep(plan.until, trio.sleep_forever)
             self._awaiting.discard(alarm)
@@ -176,7 +176,7 @@ class BaseServer(Tasks):
             finally:
                 self._listening.release()
         except trio.ClosedResourceError:
-            if self.is_running():
+            if self._is_running():
                 raise OSError(errno.EBADF, f"{self._name()}: the listener is closed") from None
 
     async def _wait_in_get_request(self) -> None:
@@ -209,13 +209,13 @@ class BaseServer(Tasks):
         except BlockingIOError:
             return None  # nobody is there after all
         except OSError as error:
-            self.accept_failed(error)
+            self._accept_failed(error)
             return None
         request, client_address = pair
         if self.trace is not None:
             request = self._observed(request)
         # The place is taken here, not in the task, or all that are there would seem to have room.
-        entry = self.came_in()
+        entry = self._came_in()
         worker = self._at_work(take_in(self, request, client_address), request)
         return worker, entry, request, client_address
 
@@ -284,13 +284,13 @@ class BaseServer(Tasks):
 
     # Bookkeeping.
 
-    def share(self, other: BaseServer) -> None:
+    def _share(self, other: BaseServer) -> None:
         """Have limits, counters and state in common with *other*: its stop is this one's too.
 
         Call this before either serves.
         """
-        self.ledger = other.ledger
-        self.lifecycle = other.lifecycle
+        self._ledger = other._ledger
+        self._lifecycle = other._lifecycle
         self._control = other._control
         self._awaiting = other._awaiting
         self._drains = other._drains
@@ -298,7 +298,7 @@ class BaseServer(Tasks):
     def _released(self) -> None:
         self._control.wake()
 
-    def now(self) -> float:
+    def _now(self) -> float:
         """Return the time in seconds on trio's clock; 0 before that is known."""
         return 0.0 if self._clock is None else self._clock.current_time()
 
@@ -310,14 +310,14 @@ class BaseServer(Tasks):
 
     def _seen(self, event: Event) -> None:
         """Tell of *event*, which has just happened, perhaps in a thread or a signal handler."""
-        self.emit(TraceKind.STATE, 0, event.name, self.lifecycle.loop.name)
+        self._emit(TraceKind.STATE, 0, event.name, self._lifecycle.loop.name)
         if event in _STOPS and self._token is not None:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._stop_came, idempotent=True)
 
     def _stop_came(self) -> None:
-        if not self.is_running():
-            self.tell_of_stop()
+        if not self._is_running():
+            self._show_stop()
 
 
 class _Turns:
@@ -343,7 +343,7 @@ class _Turns:
         server = self._server
         if self._nursery is not None:
             for _ in range(_BATCH if server._gets_requests_itself() else 1):
-                if not server.is_running() or server.admission() is Admission.WAIT:
+                if not server._is_running() or server._admission() is Admission.WAIT:
                     break
                 taken = await server._next_request(self._alarm, self._goes_on)
                 if taken is None:
@@ -354,7 +354,7 @@ class _Turns:
         return False
 
     def _goes_on(self) -> bool:
-        return self._nursery is None or self._server.is_running()
+        return self._nursery is None or self._server._is_running()
 
     def end(self, event: Event) -> bool:
         return self._server._control.end(self._loop, event)

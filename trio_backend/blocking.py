@@ -101,12 +101,12 @@ class BaseServer(sync_backend.BaseServer):
         )
 
     def _enter_trio(self, event: Event, run_loop: Callable[[_Turns], Awaitable[_T]]) -> _T | None:
-        _ = self.limits
+        self._checked_limits()
         check_carrier(self.blocking_handlers, needed=True)
         try:
             return trio.run(self._in_trio, event, run_loop)
         finally:
-            if self.lifecycle.listener is State.CLOSED:
+            if self._lifecycle.listener is State.CLOSED:
                 self._control.close_spare()
 
     async def _in_trio(
@@ -116,7 +116,7 @@ class BaseServer(sync_backend.BaseServer):
         failure: BaseException | None = None
         result: _T | None = None
         with self._control.running_with(event, alarm) as loop:
-            if not self.is_running():
+            if not self._is_running():
                 return None
             self._prepare_listener()
             async with trio.open_nursery() as nursery:
@@ -179,12 +179,12 @@ class BaseServer(sync_backend.BaseServer):
         return _ON_TRIO if self._in_bridge() else super().runtime
 
     @property
-    def carrier(self) -> Any:
+    def _carrier(self) -> Any:
         """What gives handlers in greenlets a request that lets their task wait; None in threads."""
         return _carry if self._in_bridge() else None
 
-    @carrier.setter
-    def carrier(self, value: object) -> None:
+    @_carrier.setter
+    def _carrier(self, value: object) -> None:
         raise AttributeError("set blocking_handlers to choose where blocking handlers run")
 
     def _run(self, rest: Any) -> Any:
@@ -249,7 +249,7 @@ class _Turns:
         server = self._server
         server._awaiting.add(self)  # before looking for room, or its coming might be missed
         try:
-            plan = server.plan(until)
+            plan = server._plan(until)
             wait: Callable[[], Awaitable[object]] = trio.sleep_forever
             if plan.listen:
                 server._awaiting.discard(self)
@@ -261,11 +261,11 @@ class _Turns:
     async def _wait(self) -> None:
         server = self._server
         with server._waiting_for_listener():
-            if server.is_running():  # or somebody may be about to close the listener
+            if server._is_running():  # or somebody may be about to close the listener
                 try:
                     await trio.lowlevel.wait_readable(server.fileno())
                 except trio.ClosedResourceError:
-                    if server.is_running():
+                    if server._is_running():
                         raise
 
     async def let_in(self) -> bool:
@@ -288,7 +288,7 @@ class _Turns:
 
 
 def _on_trios_clock(server: BaseServer, until: float) -> float:
-    return math.inf if until == math.inf else trio.current_time() + until - server.now()
+    return math.inf if until == math.inf else trio.current_time() + until - server._now()
 
 
 async def _carry(hook: Callable[..., Any], request: Any, client_address: Any) -> Any:
@@ -308,22 +308,22 @@ async def _carry(hook: Callable[..., Any], request: Any, client_address: Any) ->
 class TCPServer(BaseServer, sync_backend.TCPServer):
     """See :class:`sync_backend.TCPServer`."""
 
-    def async_request(self, request: Any) -> Any:
+    def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         if isinstance(request, BridgedRequest):
             return request.awaitable
-        return super().async_request(request)
+        return super()._async_request(request)
 
 
 class UDPServer(TCPServer, sync_backend.UDPServer):
     """See :class:`sync_backend.UDPServer`."""
 
-    def async_request(self, request: Any) -> Any:
+    def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         data, sock = request
         if isinstance(sock, BridgedRequest):
             return data, sock.awaitable
-        return sync_backend.UDPServer.async_request(self, request)
+        return sync_backend.UDPServer._async_request(self, request)
 
 
 class ThreadingMixIn(sync_backend.ThreadingMixIn):

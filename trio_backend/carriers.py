@@ -57,7 +57,7 @@ async def carry_in_thread(
     thread all the same.
     """
     worker = _worker()
-    lent = server.thread_request(request)
+    lent = server._thread_request(request)
     result: Any = None
     deferred: tuple[Any, ...] = ()
     ended = False
@@ -133,7 +133,7 @@ async def carry_in_greenlet(
     """
     from .greenlets import bridge, wait_for  # noqa: PLC0415 - an extra
 
-    lent = server.bridged_request(request, wait_for)
+    lent = server._bridged_request(request, wait_for)
     return await bridge(_worker(), hook, lent, client_address)
 
 

@@ -112,7 +112,7 @@ class Draining(draining.Draining):
         if worker is not None:
             worker.cancel()
 
-    def tell_of_stop(self) -> None:
+    def _show_stop(self) -> None:
         """Let handlers see that a stop was asked for."""
         self.stopping.set()
-        super().tell_of_stop()
+        super()._show_stop()

@@ -209,13 +209,13 @@ class ListenerServer(BaseServer):
         return Deferred(self._close_request(request))
 
     async def _close_request(self, request: Any) -> None:
-        place = self.ledger.find_exactly(self.request_key(request))
+        place = self._ledger.find_exactly(self._request_key(request))
         try:
             with suppress(trio.BrokenResourceError), trio.move_on_after(self.close_timeout):
                 await request.aclose()
         finally:
             if place is not None:
-                self.release(place)
+                self._release(place)
 
     async def _discard(self, request: Any) -> None:
         if isinstance(request, StreamRequest) and not request.closed:
@@ -224,7 +224,7 @@ class ListenerServer(BaseServer):
     def _end_input(self, request: Any) -> None:
         request.end_input()
 
-    def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
+    def _bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler sees it."""
         return BridgedRequest(request, request, wait_for)
 

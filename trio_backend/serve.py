@@ -278,7 +278,7 @@ async def _serve_all(
         for field in attrs.fields(Limits):
             setattr(server, field.name, getattr(limits, field.name))
         if server is not first:
-            server.share(first)
+            server._share(first)
     async with trio.open_nursery() as nursery:
         for server in servers:
             await nursery.start(server.serve_forever)

@@ -50,18 +50,18 @@ class TCPServer(SocketHooks, BaseServer):
             _tell_waiting(request)
             request.close()
 
-    def async_request(self, request: Any) -> Any:
+    def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it.
 
         :raises TypeError: it is a TLS socket of the standard library's, which would block.
         """
         return awaited(request) if isinstance(request, socket.socket) else request
 
-    def thread_request(self, request: Any) -> Any:
+    def _thread_request(self, request: Any) -> Any:
         """Return *request* as a blocking handler in a thread sees it: as it is, for it blocks."""
         return request
 
-    def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
+    def _bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*.
 
         :raises TypeError: it is a TLS socket of the standard library's, which would block.
@@ -80,12 +80,12 @@ class UDPServer(DatagramHooks, TCPServer):
     async def _discard(self, request: Any) -> None:
         """The socket is the server's."""
 
-    def async_request(self, request: Any) -> Any:
+    def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         data, sock = request
         return data, TrioRequest(sock)
 
-    def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
+    def _bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
         data, sock = request
         return data, BridgedRequest(TrioRequest(sock), sock, wait_for)

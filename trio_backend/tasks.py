@@ -93,7 +93,7 @@ class Tasks(Draining):
 
         async def watch() -> None:
             await trio.sleep_until(worker.place.deadline)
-            self.attend()
+            self._attend()
 
         failure: BaseException | None = None
         async with trio.open_nursery() as nursery:
@@ -145,14 +145,14 @@ class Tasks(Draining):
         return serve(request, client_address)
 
     @property
-    def carrier(self) -> Any:
+    def _carrier(self) -> Any:
         """What calls ``finish_request()`` where blocking handlers run; None for others."""
         if is_asynchronous(self.RequestHandlerClass) or is_asynchronous(self.finish_request):
             return None
         return self._carry
 
-    @carrier.setter
-    def carrier(self, value: object) -> None:
+    @_carrier.setter
+    def _carrier(self, value: object) -> None:
         raise AttributeError("set blocking_handlers to choose where blocking handlers run")
 
     def _carry(self, hook: Callable[..., Any], request: Any, client_address: Any) -> Awaitable[Any]:
@@ -175,13 +175,13 @@ class Tasks(Draining):
 
     # What subclasses with requests of a certain kind bring.
 
-    def bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
+    def _bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
         return request
 
-    def thread_request(self, request: Any) -> Any:
+    def _thread_request(self, request: Any) -> Any:
         """Return *request* as a blocking handler in a worker thread sees it."""
-        return self.bridged_request(request, wait_in_thread)
+        return self._bridged_request(request, wait_in_thread)
 
     async def _interrupt_thread(self, request: Any) -> None:
         """Wake the thread that waits for *request*."""

@@ -249,7 +249,7 @@ class ScriptedServer(MemoryServer):
             self.stage.reported,
             raised,
             elsewhere,
-            len(self.ledger) == 1,
+            len(self._ledger) == 1,
             self.counters.errors,
         )
 

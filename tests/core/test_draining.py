@@ -34,11 +34,11 @@ class DrainingServer(Draining, MemoryServer):
         self.waits: list[float] = []
         self.abandoned: list[Any] = []
         for client in ends:
-            place = self.ledger.take(client, client, self.now(), self.request_timeout)
+            place = self._ledger.take(client, client, self._now(), self.request_timeout)
             place.worker = "worker"
 
     def run(self, timeout: float | None) -> DrainReport:
-        return run_blocking(self.end_requests(self.ledger, timeout))
+        return run_blocking(self.end_requests(self._ledger, timeout))
 
     def _where(self, place: Place) -> str:
         return f"at {place.client_address}"
@@ -66,7 +66,7 @@ class DrainingServer(Draining, MemoryServer):
 def test_nobody_is_waited_for_where_nobody_is() -> None:
     server = DrainingServer({})
     assert server.run(None) == DrainReport((), (), 0.0)
-    assert (server.waits, server.lifecycle.drain) == ([], State.DRAINED)
+    assert (server.waits, server._lifecycle.drain) == ([], State.DRAINED)
 
 
 def test_those_who_end_by_themselves_are_waited_for() -> None:
@@ -82,7 +82,7 @@ def test_those_left_are_cut_told_of_and_abandoned(caplog: pytest.LogCaptureFixtu
     yielded, left = Straggler(2, "b", "at b", ended=True), Straggler(3, "c", "at c", ended=False)
     assert report == DrainReport(("a",), (yielded, left), 12.0)
     assert (server.waits, server.abandoned) == ([10.0, 10.0, 12.0], ["c"])
-    assert server.lifecycle.drain is State.ABANDONED
+    assert server._lifecycle.drain is State.ABANDONED
     [record] = caplog.records
     assert (record.name, record.levelno) == ("sansio_server", logging.WARNING)
     assert str(report) in record.getMessage()
@@ -93,7 +93,7 @@ def test_where_a_cut_was_to_be_expected_the_log_is_told_of_those_left_alone(
     yields: str, told: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = DrainingServer({"a": math.inf}, yields=yields)
-    report = run_blocking(server.end_requests(server.ledger, 0.0, quietly=True))
+    report = run_blocking(server.end_requests(server._ledger, 0.0, quietly=True))
     assert len(report.cut) == 1
     assert len(caplog.records) == told
 
@@ -133,13 +133,13 @@ def test_a_second_drain_takes_its_own_course() -> None:
     def wait_and_drain(places: Iterable[Place], until: float) -> Awaitable[object] | None:
         if len(server._drains) == 1:
             reports.append(server.run(None))
-            assert server.lifecycle.drain is State.GRACE
+            assert server._lifecycle.drain is State.GRACE
         return wait(places, until)
 
     server._wait_for_end = wait_and_drain  # type: ignore[method-assign]
     assert server.run(None) == DrainReport(("a",), (), 1.0)
     assert reports == [DrainReport(("a",), (), 1.0)]
-    assert server.lifecycle.drain is State.DRAINED
+    assert server._lifecycle.drain is State.DRAINED
     assert server._drains == []
 
 
@@ -152,7 +152,7 @@ def test_a_backend_may_await_its_waiting() -> None:
         wait(places, until)
 
     server._wait_for_end = suspend  # type: ignore[method-assign]
-    report, pauses = run_suspending(server.end_requests(server.ledger, None))
+    report, pauses = run_suspending(server.end_requests(server._ledger, None))
     assert (report, pauses) == (DrainReport(("a", "b"), (), 3.0), 2)
 
 
@@ -163,7 +163,7 @@ def test_a_drain_that_is_given_up_is_over() -> None:
         await Pause()
 
     server._wait_for_end = suspend  # type: ignore[method-assign]
-    drain = server.end_requests(server.ledger, None)
+    drain = server.end_requests(server._ledger, None)
     drain.send(None)
     drain.close()
     assert server._drains == []
@@ -179,7 +179,7 @@ def test_what_a_backend_does_not_say() -> None:
         pass
 
     server = Bare()
-    place = server.ledger.take("a", "a", 0.0)
+    place = server._ledger.take("a", "a", 0.0)
     assert not server._goes_on(place)
     place.worker = "worker"
     assert server._goes_on(place)

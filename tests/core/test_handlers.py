@@ -92,7 +92,7 @@ class AsyncConnection(Request):
 class AdaptingServer(MemoryServer):
     """As backends do, gives asynchronous handlers a request that they can await."""
 
-    def async_request(self, request: Any) -> Any:
+    def _async_request(self, request: Any) -> Any:
         assert isinstance(request, Connection), "adapted twice"
         return AsyncConnection(request)
 

@@ -30,7 +30,7 @@ class Bare(ServerHooks):
     def __init__(self, handler: Any = BaseRequestHandler) -> None:
         super().__init__("address", handler)
 
-    def now(self) -> float:
+    def _now(self) -> float:
         return 1.5
 
 
@@ -92,17 +92,17 @@ def test_limits_are_those_of_the_attributes() -> None:
 
 def test_a_server_begins_with_nothing() -> None:
     server = Bare()
-    assert server.lifecycle.listener is State.NEW
+    assert server._lifecycle.listener is State.NEW
     assert server.counters == Counters()
     assert server.trace is None
     assert server.timeout is None
-    assert server.carrier is None
+    assert server._carrier is None
 
 
 def test_a_backend_brings_the_clock_and_the_place_to_run() -> None:
     server = ServerHooks("address", BaseRequestHandler)
     with pytest.raises(NotImplementedError):
-        server.now()
+        server._now()
     with pytest.raises(NotImplementedError):
         server.continue_request(Step.HERE, None, None)
 
@@ -110,7 +110,7 @@ def test_a_backend_brings_the_clock_and_the_place_to_run() -> None:
 def test_events_go_to_the_lifecycle() -> None:
     server = Bare()
     server._happened(Event.BIND)
-    assert server.lifecycle.listener is State.BOUND
+    assert server._lifecycle.listener is State.BOUND
 
 
 # Hooks.
@@ -155,19 +155,19 @@ def test_shutting_down_is_closing_and_its_result_is_passed_on() -> None:
 def test_closing_gives_the_place_back() -> None:
     server = Bare()
     request = Request()
-    server.ledger.take(server.request_key(request), "client", 0.0)
+    server._ledger.take(server._request_key(request), "client", 0.0)
     server.close_request(object())
-    assert len(server.ledger) == 1
+    assert len(server._ledger) == 1
     server.close_request(request)
-    assert len(server.ledger) == 0
+    assert len(server._ledger) == 0
     server.close_request(request)
     assert server.counters == Counters(accepted=1, closed=1)
 
 
 def test_requests_are_told_apart_by_identity() -> None:
     server = Bare()
-    assert server.request_key([1]) != server.request_key([1])
-    assert server.async_request("request") == "request"
+    assert server._request_key([1]) != server._request_key([1])
+    assert server._async_request("request") == "request"
 
 
 # finish_request.
@@ -214,7 +214,7 @@ def test_what_a_handler_returns_to_be_awaited_is_awaited_later() -> None:
 
 def test_the_handler_may_be_exchanged_while_the_server_runs() -> None:
     class Adapting(Bare):
-        def async_request(self, request: Any) -> str:
+        def _async_request(self, request: Any) -> str:
             return f"adapted {request}"
 
     seen = []
@@ -278,15 +278,15 @@ def test_an_error_is_reported_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_without_a_trace_nothing_is_told() -> None:
-    Bare().emit(TraceKind.STATE, 0, "BIND")
+    Bare()._emit(TraceKind.STATE, 0, "BIND")
 
 
 def test_a_trace_is_told_with_the_time() -> None:
     server = Bare()
     events: list[TraceEvent] = []
     server.trace = events.append
-    server.emit(TraceKind.STATE, 0, "BIND", "IDLE")
-    server.emit(TraceKind.ENTER, 3, "verify_request")
+    server._emit(TraceKind.STATE, 0, "BIND", "IDLE")
+    server._emit(TraceKind.ENTER, 3, "verify_request")
     assert events == [
         TraceEvent(1.5, TraceKind.STATE, 0, "BIND", "IDLE"),
         TraceEvent(1.5, TraceKind.ENTER, 3, "verify_request", None),
@@ -300,7 +300,7 @@ def test_what_a_trace_raises_is_logged_and_no_more(caplog: pytest.LogCaptureFixt
     server = Bare()
     server.trace = broken
     with caplog.at_level(logging.ERROR, "sansio_server"):
-        server.emit(TraceKind.STATE, 0, "BIND")
+        server._emit(TraceKind.STATE, 0, "BIND")
     [record] = caplog.records
     assert "broken" in record.getMessage()
     assert record.exc_info is not None
@@ -311,14 +311,25 @@ def test_a_place_is_released_and_told_of_once() -> None:
     server = Bare()
     events: list[TraceEvent] = []
     server.trace = events.append
-    place = server.ledger.take("key", "client", 0.0)
-    server.release(place)
-    server.release(place)
+    place = server._ledger.take("key", "client", 0.0)
+    server._release(place)
+    server._release(place)
     assert events == [TraceEvent(1.5, TraceKind.CLOSE, 1, "close", "client")]
 
 
 def test_without_a_trace_a_place_is_released() -> None:
     server = Bare()
-    place = server.ledger.take("key", "client", 0.0)
-    server.release(place)
+    place = server._ledger.take("key", "client", 0.0)
+    server._release(place)
     assert attrs.asdict(server.counters)["closed"] == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["counters", "limits", "plan", "now", "ledger", "lifecycle", "emit"]
+)
+def test_a_program_may_have_attributes_of_its_own_by_such_names(name: str) -> None:
+    server = MemoryServer()
+    setattr(server, name, "the program's")
+    server.serve(Request())
+    assert getattr(server, name) == "the program's"
+    assert server._ledger.counters.closed == 1

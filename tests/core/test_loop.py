@@ -43,21 +43,21 @@ class ScriptedTurns:
 
     def sleep(self, until: float) -> bool | Awaitable[bool]:
         self.calls.append("sleep")
-        plan = self.server.plan(until)
+        plan = self.server._plan(until)
         self.plans.append(plan)
         (self.script.popleft() if self.script else self.stop)()
         return self._answer(plan.listen and self.waiting > 0)
 
     def let_in(self) -> bool | Awaitable[bool]:
         self.calls.append("let in")
-        assert self.server.is_running() or self.ended
+        assert self.server._is_running() or self.ended
         self.waiting -= self.waiting > 0
         return self._answer(self.waiting > 0)
 
     ended = False
 
     def end(self, event: Event) -> bool:
-        if self.server.is_running():
+        if self.server._is_running():
             self.server._happened(event)
             self.ended = True
         return self.ended
@@ -74,7 +74,7 @@ class ScriptedTurns:
 
 
 class Server(MemoryServer):
-    always_attends = True
+    _always_attends = True
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -84,9 +84,9 @@ class Server(MemoryServer):
     def service_actions(self) -> Any:
         self.turns += 1
 
-    def attend(self) -> None:
+    def _attend(self) -> None:
         self.attended += 1
-        super().attend()
+        super()._attend()
 
 
 def nothing() -> None:
@@ -186,7 +186,7 @@ def test_a_handler_may_stop_the_loop_that_let_it_in() -> None:
 
 def test_what_is_overdue_is_cut_in_the_turn_that_its_time_ends() -> None:
     server = Server(request_timeout=2.0)
-    place = server.ledger.take("key", "client", 0.0, 2.0)
+    place = server._ledger.take("key", "client", 0.0, 2.0)
     turns = ScriptedTurns(server, pass_time(server, 2.0))
     serving(server, turns)
     assert turns.plans[0].until == 2.0
@@ -223,9 +223,9 @@ def test_the_loop_suspends_as_often_as_its_backend_and_hooks_do() -> None:
 def test_requests_that_were_let_in_before_the_stop_are_told_of_it() -> None:
     server = Server()
     turns = ScriptedTurns(server)
-    turns.script.append(lambda: server.ledger.take("key", "client", 0.0))
+    turns.script.append(lambda: server._ledger.take("key", "client", 0.0))
     serving(server, turns)
-    assert [place.stopped for place in server.ledger] == [True]
+    assert [place.stopped for place in server._ledger] == [True]
 
 
 def test_an_error_of_letting_in_ends_the_loop() -> None:
@@ -248,7 +248,7 @@ def test_one_client_is_let_in_and_no_more() -> None:
     assert waiting(server, turns) == (None, 0)
     assert turns.calls == ["sleep", "sleep", "let in"]
     assert turns.waiting == 1
-    assert not server.is_running()
+    assert not server._is_running()
     assert server.turns == 0, "service_actions() is for serve_forever()"
 
 
@@ -260,7 +260,7 @@ def test_when_the_time_has_passed_the_hook_is_called(is_coroutine: bool) -> None
                 await Pause()
                 return "result"
 
-            assert not self.is_running()
+            assert not self._is_running()
             return slowly() if is_coroutine else "result"
 
     server = Timing(time=10.0)

@@ -131,16 +131,16 @@ class ServerMachine(RuleBasedStateMachine):
     @rule(timeout=st.sampled_from([None, 0.0, 1.0]))
     def begin_drain(self, timeout: float | None) -> None:
         limits = Limits(drain_timeout=timeout, cut_timeout=1.0)
-        self.drained = [place for place in self.world.ledger if place.worker == "task"]
-        self.drain = Drain(self.world.lifecycle, limits, self.world.now(), self.drained)
+        self.drained = [place for place in self.world._ledger if place.worker == "task"]
+        self.drain = Drain(self.world._lifecycle, limits, self.world._now(), self.drained)
 
     @precondition(lambda self: self.drain is not None)
     @rule()
     def go_on_draining(self) -> None:
         assert self.drain is not None
-        step = self.drain.step(self.world.now(), [place for place in self.drained if place.open])
+        step = self.drain.step(self.world._now(), [place for place in self.drained if place.open])
         if step is None:
-            report = self.drain.report(self.world.now())
+            report = self.drain.report(self.world._now())
             told = [*report.finished, *(straggler.client_address for straggler in report.cut)]
             assert sorted(client.number for client in told) == [
                 place.client_address.number for place in self.drained
@@ -150,7 +150,7 @@ class ServerMachine(RuleBasedStateMachine):
             }
             self.drain = None
             return
-        assert step.until > self.world.now()
+        assert step.until > self.world._now()
         for place in step.cut:
             assert place.open
             self.drain.cut(place, "somewhere")
@@ -198,9 +198,9 @@ class ServerMachine(RuleBasedStateMachine):
                 assert set(after) <= {"shutdown ok", "report", "report ok"}, client
 
     def places_are_those_of_the_requests_that_are_open(self) -> None:
-        held = {place.client_address for place in self.world.ledger}
+        held = {place.client_address for place in self.world._ledger}
         assert held == {client for client in self.world.clients if not client.released}
-        assert len(self.world.ledger) == len(held)
+        assert len(self.world._ledger) == len(held)
 
     def what_was_counted_is_what_happened(self) -> None:
         counters, clients = self.world.counters, self.world.clients
@@ -214,17 +214,17 @@ class ServerMachine(RuleBasedStateMachine):
     def a_limit_that_is_waited_for_is_never_exceeded(self) -> None:
         world = self.world
         if world.max_connections is not None and world.when_full == "wait":
-            assert len(world.ledger) <= world.max_connections
+            assert len(world._ledger) <= world.max_connections
 
     def the_server_knows_which_loops_run(self) -> None:
-        assert self.world.lifecycle.loops == self.world.running_loops
-        assert self.world.is_running() == (
+        assert self.world._lifecycle.loops == self.world.running_loops
+        assert self.world._is_running() == (
             self.world.running_loops > 0 and not self.world.stop_asked
         )
 
     def no_deadline_is_missed(self) -> None:
-        deadlines = [p.deadline for p in self.world.ledger if not p.cut]
-        assert self.world.ledger.next_deadline() == min(deadlines, default=math.inf)
+        deadlines = [p.deadline for p in self.world._ledger if not p.cut]
+        assert self.world._ledger.next_deadline() == min(deadlines, default=math.inf)
 
     def teardown(self) -> None:
         """Let all end: then every request was closed once, and nothing is left."""
@@ -237,11 +237,11 @@ class ServerMachine(RuleBasedStateMachine):
             assert client.released == 1, client
             assert client.times("shutdown") == 1, client
             assert client.times("finish") == client.times("setup ok"), client
-        assert len(self.world.ledger) == 0
+        assert len(self.world._ledger) == 0
         assert self.world.counters.closed == len(self.world.clients) == self.numbers
-        assert self.world.ledger.next_deadline() == math.inf
-        assert not self.world.is_running()
-        assert self.world.lifecycle.loops == 0
+        assert self.world._ledger.next_deadline() == math.inf
+        assert not self.world._is_running()
+        assert self.world._lifecycle.loops == 0
 
     def end_requests(self) -> None:
         """Serve all who have come, with drains meanwhile."""
@@ -252,7 +252,7 @@ class ServerMachine(RuleBasedStateMachine):
                 self.go_on_draining()
             elif self.world.tasks:
                 self.begin_drain(turn % 3)
-            elif not self.world.queue and not self.world.kept and not self.world.ledger:
+            elif not self.world.queue and not self.world.kept and not self.world._ledger:
                 return
             if not self.world.loops:
                 self.serve(Event.SERVE)

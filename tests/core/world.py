@@ -175,7 +175,7 @@ class World(Serving):
         self._happened(event)
         turns = WorldTurns(self)
         try:
-            if self.is_running():
+            if self._is_running():
                 if event is Event.SERVE:
                     await serve_loop(self, turns, None)
                 else:
@@ -185,7 +185,7 @@ class World(Serving):
 
     # The hooks.
 
-    def now(self) -> float:
+    def _now(self) -> float:
         return self.time
 
     async def verify_request(self, request: Any, client_address: Any) -> bool:
@@ -229,11 +229,11 @@ class World(Serving):
     def handle_timeout(self) -> None:
         self.timeouts += 1
 
-    def release(self, place: Place) -> None:
+    def _release(self, place: Place) -> None:
         if place.open:
             client: Client = place.client_address
             client.released += 1
-        super().release(place)
+        super()._release(place)
 
 
 class WorldTurns:
@@ -246,7 +246,7 @@ class WorldTurns:
         self.has_ended = False
 
     async def sleep(self, until: float) -> bool:
-        plan = self.world.plan(until)
+        plan = self.world._plan(until)
         await Pause()
         return plan.listen and bool(self.world.queue)
 
@@ -254,13 +254,13 @@ class WorldTurns:
         world = self.world
         if world.failing_accepts:
             world.failing_accepts -= 1
-            world.accept_failed(OSError(errno.EMFILE, "full"))
+            world._accept_failed(OSError(errno.EMFILE, "full"))
         elif world.queue:
             assert not world.stop_asked, "accepted after a stop"
             assert not world.suspended()
             client = world.queue.popleft()
             world.clients.append(client)
-            entry = world.came_in()
+            entry = world._came_in()
             # The address is the client itself, so that its place can be told from others.
             rest = start_request(world, client, client, entry)
             if rest is not None:
@@ -268,7 +268,7 @@ class WorldTurns:
         return bool(world.queue)
 
     def end(self, event: Event) -> bool:
-        if not self.has_ended and (event is Event.LEAVE or self.world.is_running()):
+        if not self.has_ended and (event is Event.LEAVE or self.world._is_running()):
             self.world._happened(event)
             self.has_ended = True
             self.world.running_loops -= 1

@@ -102,7 +102,7 @@ def starving() -> None:
     """Serve with few descriptors; tell of each failure to accept, with the time and CPU time."""
 
     class Log(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
+        def _emit(self, record: logging.LogRecord) -> None:
             say("log", record.getMessage())
 
     def tell(event: TraceEvent) -> None:
@@ -127,7 +127,7 @@ def without_a_descriptor() -> None:
             try:
                 serve()
             except OSError as error:
-                say(errno.errorcode[error.errno or 0], server.lifecycle.loop.name)
+                say(errno.errorcode[error.errno or 0], server._lifecycle.loop.name)
         _limit(resource.RLIMIT_NOFILE, most)
         say(server.server_address[1])
         server.handle_request()
@@ -217,7 +217,7 @@ def resettable(way: str) -> None:
     hear()
     server.serve_forever()
     server.server_close()
-    say("left", descriptors() - before, threading.active_count() - 1, len(server.ledger))
+    say("left", descriptors() - before, threading.active_count() - 1, len(server._ledger))
 
 
 # Leaks.

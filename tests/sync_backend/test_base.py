@@ -157,7 +157,7 @@ def test_a_server_serves_again_after_a_stop(server: PatientServer) -> None:
         with in_thread(server.serve_forever):
             assert ask(server) == b"HELLO\n"
             server.shutdown()
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
 
 
 def test_service_actions_are_called_in_each_turn() -> None:
@@ -229,7 +229,7 @@ def test_serving_on_a_closed_socket_is_an_error(server: PatientServer) -> None:
         server.serve_forever()
     with pytest.raises(ValueError, match="-1"):
         server.handle_request()
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
 
 
 def test_a_server_may_be_closed_while_it_serves(server: PatientServer) -> None:
@@ -238,7 +238,7 @@ def test_a_server_may_be_closed_while_it_serves(server: PatientServer) -> None:
         watcher.wait_until_serving()
         ask(server)
         server.server_close()
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
 
 
 def test_a_handler_may_close_the_server() -> None:
@@ -280,7 +280,7 @@ def test_ctrl_c_in_a_handler_ends_the_loop_and_closes_the_request(server: Patien
     with pytest.raises(KeyboardInterrupt):
         server.serve_forever()
     assert read_to_end(client) == b""
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
     server.RequestHandlerClass = Upper
     with running(server):
         assert ask(server) == b"HELLO\n"
@@ -370,7 +370,7 @@ def test_several_threads_may_wait_at_once(server: PatientServer) -> None:
     with in_thread(server.handle_request), in_thread(server.handle_request):
         assert ask(server) == b"HELLO\n"
         assert ask(server) == b"HELLO\n"
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
 
 
 def test_a_server_may_be_closed_while_several_threads_wait_and_a_client_comes() -> None:
@@ -381,7 +381,7 @@ def test_a_server_may_be_closed_while_several_threads_wait_and_a_client_comes() 
             watcher.wait_for(TraceKind.STATE, "WAIT", 2)
             with connect(server):
                 server.server_close()
-        assert server.lifecycle.loop is State.IDLE
+        assert server._lifecycle.loop is State.IDLE
 
 
 # get_request().
@@ -429,7 +429,7 @@ def test_an_exception_of_get_request_that_is_no_oserror_ends_the_loop(
     server.get_request = lambda: 1 / 0  # type: ignore[method-assign]
     with connect(server), pytest.raises(ZeroDivisionError):
         server.serve_forever()
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
 
 
 class FailingServer(TCPServer):
@@ -619,7 +619,7 @@ def test_limits_are_checked_before_serving(server: PatientServer, name: str) -> 
     server.max_connections = -1
     with pytest.raises(ValueError, match=r"max_connections must be 1 or more, .* not -1"):
         getattr(server, name)()
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
 
 
 # The trace.

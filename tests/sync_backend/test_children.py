@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -120,6 +121,25 @@ def test_waiting_for_an_unwatched_child_ends_soon(
     assert LOOK_INTERVAL < PATIENCE
 
 
+def test_waiting_without_a_descriptor_to_spare_ends_soon(
+    children: Children, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_descriptor: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    children.watch(child.pid)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "dup", fail)
+        children.wait([child.pid], 60)
+
+
+def test_waiting_leaves_no_descriptor_open(children: Children, child: Child) -> None:
+    children.watch(child.pid)
+    before = descriptors()
+    children.wait([child.pid], 0)
+    assert descriptors() == before
+
+
 def test_without_pidfds_every_child_is_to_be_asked_for(
     children: Children, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +152,7 @@ def test_without_epoll_there_is_no_descriptor(
     children: Children, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> None:
-        raise OSError(24, "Too many open files")
+        raise OSError(errno.EMFILE, "Too many open files")
 
     before = descriptors()
     monkeypatch.setattr(select, "epoll", fail)

@@ -21,9 +21,9 @@ class Machine:
     """A lifecycle under control, and what it has seen."""
 
     def __init__(self) -> None:
-        self.lifecycle = Lifecycle()
+        self._lifecycle = Lifecycle()
         self.seen: list[Event] = []
-        self.control = Control(self.lifecycle, self.on_event)
+        self.control = Control(self._lifecycle, self.on_event)
         self.reactions: dict[Event, Callable[[], object]] = {}
         self._serving = threading.Semaphore(0)
 
@@ -32,7 +32,7 @@ class Machine:
         self.reactions.pop(event, int)()
 
     def state(self) -> State:
-        return self.lifecycle.loop
+        return self._lifecycle.loop
 
     def loops(self) -> tuple[Loop, ...]:
         return self.control.loops
@@ -41,7 +41,7 @@ class Machine:
         """Run a loop until it is stopped."""
         with self.control.running(Event.SERVE) as (_, wakeup):
             self._serving.release()
-            while self.lifecycle.running:
+            while self._lifecycle.running:
                 if interruption is not None:
                     interruption.happen()
                 assert select.select([wakeup], [], [], PATIENCE)[0], "the stop was lost"
@@ -83,8 +83,8 @@ def loop_of_another_thread() -> Loop:
 def test_an_event_moves_the_machine_and_is_told_of(machine: Machine) -> None:
     machine.control.post(Event.BIND)
     machine.control.post(Event.SUSPEND)
-    assert machine.lifecycle.listener is State.BOUND
-    assert machine.lifecycle.accepting is State.SUSPENDED
+    assert machine._lifecycle.listener is State.BOUND
+    assert machine._lifecycle.accepting is State.SUSPENDED
     assert machine.seen == [Event.BIND, Event.SUSPEND]
 
 
@@ -92,7 +92,7 @@ def test_an_event_put_while_another_is_told_of_comes_next(machine: Machine) -> N
     machine.reactions[Event.BIND] = lambda: machine.control.post(Event.ACTIVATE)
     machine.control.post(Event.BIND)
     assert machine.seen == [Event.BIND, Event.ACTIVATE]
-    assert machine.lifecycle.listener is State.ACTIVE
+    assert machine._lifecycle.listener is State.ACTIVE
 
 
 def test_no_event_of_many_threads_is_lost(machine: Machine) -> None:
@@ -113,7 +113,7 @@ def test_an_error_of_one_event_does_not_hold_up_the_next(machine: Machine) -> No
     with pytest.raises(ZeroDivisionError):
         machine.control.post(Event.BIND)
     machine.control.post(Event.ACTIVATE)
-    assert machine.lifecycle.listener is State.ACTIVE
+    assert machine._lifecycle.listener is State.ACTIVE
 
 
 # Loops.

@@ -100,7 +100,7 @@ def test_a_drain_waits_for_those_who_end_by_themselves(reuse: bool) -> None:
     report = server.drain_report
     assert report is not None
     assert (set(report.finished), report.cut) == (names, ())
-    assert server.lifecycle.drain is State.DRAINED
+    assert server._lifecycle.drain is State.DRAINED
 
 
 @BOTH
@@ -162,7 +162,7 @@ def test_a_handler_that_goes_on_when_cut_is_left_behind() -> None:
     [straggler] = report.left
     assert straggler.client_address == client.getsockname()
     assert "gate.wait" in straggler.where
-    assert server.lifecycle.drain is State.ABANDONED
+    assert server._lifecycle.drain is State.ABANDONED
     server.gate.set()
     assert read_to_end(client) == b""
     with server._progress:
@@ -322,7 +322,7 @@ def test_a_handler_may_close_the_server_while_that_waits_for_it(
     server.drain_timeout = drain_timeout
     close_while_closing(server, server.server_close)
     assert server.counters.errors == 0
-    assert server.lifecycle.drain is State.DRAINED
+    assert server._lifecycle.drain is State.DRAINED
 
 
 def test_a_handler_that_drains_does_not_wait_for_itself() -> None:
@@ -344,7 +344,7 @@ def test_two_may_drain_at_once() -> None:
         begin.wait()
         client.close()
     server.server_close()
-    assert server.lifecycle.drain is State.DRAINED
+    assert server._lifecycle.drain is State.DRAINED
 
 
 def test_closing_without_a_deadline_ends_with_the_last_thread() -> None:

@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sansio_server.request import Step
 from sansio_server.trace import TraceEvent, TraceKind
 from sync_backend import (
     BaseRequestHandler,
@@ -24,7 +26,15 @@ from sync_backend import (
     StreamRequestHandler,
     TCPServer,
 )
-from tests.sync_backend.support import HERE, PATIENCE, connect, descriptors, read_to_end
+from tests.sync_backend.support import (
+    HERE,
+    PATIENCE,
+    Thread,
+    connect,
+    descriptors,
+    in_thread,
+    read_to_end,
+)
 
 
 class Upper(StreamRequestHandler):
@@ -152,7 +162,7 @@ def test_the_loop_serves_and_reaps() -> None:
         server.serve_forever(poll_interval=None)
         assert [read_to_end(client) for client in clients] == [b"HELLO\n"] * 3
         assert server.active_children == set()
-        assert len(server.ledger) == 0
+        assert len(server._ledger) == 0
 
 
 def test_children_that_cannot_be_watched_are_reaped_all_the_same(
@@ -244,7 +254,7 @@ def test_a_child_of_a_datagram_server_keeps_the_socket_to_answer() -> None:
 def test_a_stop_in_a_child_is_the_childs_own() -> None:
     def stop(request: socket.socket, _address: Any, server: Any) -> None:
         server.shutdown()
-        request.sendall(server.lifecycle.loop.name.encode())
+        request.sendall(server._lifecycle.loop.name.encode())
 
     with Server(stop) as server:
         for _ in range(2):
@@ -269,7 +279,7 @@ def test_closing_in_a_child_does_no_harm_to_its_siblings() -> None:
 
 def test_a_child_knows_of_no_other_request() -> None:
     with Server(Stay) as server, staying(server):
-        server.RequestHandlerClass = tell(lambda server: len(server.ledger))
+        server.RequestHandlerClass = tell(lambda server: len(server._ledger))
         assert read_to_end(served(server)) == b"1"
 
 
@@ -326,6 +336,17 @@ def test_collecting_before_the_first_child_does_nothing() -> None:
         server.collect_children()
         server.collect_children(blocking=True)
         assert server.active_children is None
+
+
+def test_the_set_of_children_is_the_programs_to_change() -> None:
+    with Server(Upper) as server:
+        served(server, b"hello\n").close()
+        pid = only_child(server)
+        server.active_children = None
+        server.collect_children()
+        server.active_children = {pid}
+        server.collect_children(blocking=True)
+        assert server.active_children == set()
 
 
 def test_children_may_be_collected_by_hand_after_the_close() -> None:
@@ -426,6 +447,44 @@ def test_a_drain_waits_for_children_that_cannot_be_watched(
     server.server_close()
     assert server.drain_report is not None
     assert len(server.drain_report.finished) == 1
+
+
+class PooledServer(Server):
+    """Serves, against its name, in a thread of the program's own."""
+
+    pool: Thread
+
+    def __init__(self, handler: Callable[..., Any], **attributes: Any) -> None:
+        self.gate = threading.Event()
+        super().__init__(handler, **attributes)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.pool = Thread(self.continue_request, Step.FINISH, request, client_address)
+        self.pool.start()
+
+
+def test_a_drain_waits_for_what_an_override_serves_in_this_process() -> None:
+    server = PooledServer(Stay, drain_timeout=PATIENCE)
+    with staying(server) as client:
+        with in_thread(server.server_close):
+            client.sendall(b"!")
+        server.pool.end()
+    assert server.drain_report is None or server.drain_report.cut == ()
+
+
+def test_what_an_override_serves_in_this_process_is_cut_and_left_as_threads_are() -> None:
+    def stay(request: socket.socket, _address: Any, server: Any) -> None:
+        request.sendall(b"here\n")
+        server.gate.wait(PATIENCE)
+
+    server = PooledServer(stay, drain_timeout=0)
+    with staying(server):
+        server.server_close()
+        assert server.drain_report is not None
+        [straggler] = server.drain_report.left
+        assert "server.gate.wait" in straggler.where
+        server.gate.set()
+        server.pool.end()
 
 
 def test_a_request_that_takes_too_long_is_cut() -> None:

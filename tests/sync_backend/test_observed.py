@@ -39,7 +39,7 @@ def pair(told: Told) -> Iterator[tuple[Any, socket.socket]]:
     ours, theirs = socket.socketpair()
     ours.settimeout(10)
     request = observe(told.server, ours)
-    told.server.ledger.take(request.fileno(), "client", 0.0)
+    told.server._ledger.take(request.fileno(), "client", 0.0)
     with request, theirs:
         yield request, theirs
 

@@ -56,6 +56,21 @@ def test_what_waits_is_awaited(pair: Pair) -> None:
     assert peer.recv(100) == b"to the peer"
 
 
+def test_files_are_offered(pair: Pair) -> None:
+    request, peer = pair
+    rfile, wfile = request.async_files(-1)
+    peer.sendall(b"line\n")
+
+    async def handle() -> bytes:
+        await wfile.write(b"answer")
+        await wfile.flush()
+        return await rfile.readline()
+
+    assert run_blocking(handle()) == b"line\n"
+    assert peer.recv(10) == b"answer"
+    rfile.close()
+
+
 def test_flags_are_passed_on(pair: Pair) -> None:
     request, peer = pair
 

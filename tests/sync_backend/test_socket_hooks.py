@@ -18,6 +18,7 @@ from sync_backend import (
     UDPServer,
     UnixDatagramServer,
     UnixStreamServer,
+    socket_hooks,
 )
 from tests.sync_backend.support import HERE, connect, descriptors, name_of, reset
 
@@ -255,11 +256,48 @@ def test_elsewhere_a_request_does_not_inherit_the_listeners_mode(
     server: TCPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(socket_hooks, "_ACCEPT", None)
     os.set_blocking(server.fileno(), False)
     with connect(server):
         request, _ = server.get_request()
         with request:
             assert os.get_blocking(request.fileno())
+
+
+def test_a_listener_of_the_programs_own_accepts_in_its_own_way(server: TCPServer) -> None:
+    class Listener(socket.socket):
+        accepted = 0
+
+        def accept(self) -> tuple[socket.socket, Any]:
+            self.accepted += 1
+            return super().accept()
+
+    server.socket = Listener(fileno=server.socket.detach())
+    with connect(server):
+        server.get_request()[0].close()
+    assert server.socket.accepted == 1
+
+
+def test_requests_are_of_the_listeners_kind_even_if_that_is_swapped(
+    server: TCPServer, tmp_path: Path
+) -> None:
+    with connect(server), server.get_request()[0] as request:
+        assert (request.family, request.type) == (socket.AF_INET, socket.SOCK_STREAM)
+    server.socket.close()
+    server.socket = socket.socket(socket.AF_UNIX)
+    server.socket.bind(str(tmp_path / "socket"))
+    server.socket.listen()
+    with connect(server.socket.getsockname()), server.get_request()[0] as request:
+        assert (request.family, request.type) == (socket.AF_UNIX, socket.SOCK_STREAM)
+
+
+def test_requests_have_the_default_timeout(server: TCPServer) -> None:
+    socket.setdefaulttimeout(7.5)
+    try:
+        with connect(server), server.get_request()[0] as request:
+            assert request.gettimeout() == 7.5
+    finally:
+        socket.setdefaulttimeout(None)
 
 
 def test_shutting_down_tells_the_client_even_if_others_hold_the_socket(server: TCPServer) -> None:
@@ -283,21 +321,32 @@ def test_shutting_down_a_request_whose_client_has_gone_just_closes_it(server: TC
     "request_", [object(), type("Closed", (), {"fileno": lambda _: -1})(), [1]], ids=name_of
 )
 def test_what_has_no_descriptor_is_known_by_itself(server: TCPServer, request_: object) -> None:
-    assert server.request_key(request_) == id(request_)
+    assert server._request_key(request_) == id(request_)
+
+
+def test_a_request_is_closed_even_if_ctrl_c_comes_as_it_is_shut_down(server: TCPServer) -> None:
+    class Request(socket.socket):
+        def shutdown(self, how: int) -> None:
+            raise KeyboardInterrupt
+
+    request = Request()
+    with pytest.raises(KeyboardInterrupt):
+        server.shutdown_request(request)
+    assert request.fileno() == -1
 
 
 def test_a_socket_is_known_by_its_descriptor(server: TCPServer) -> None:
     with socket.socket() as request:
-        assert server.request_key(request) == request.fileno()
-    assert server.request_key(request) == id(request)
+        assert server._request_key(request) == request.fileno()
+    assert server._request_key(request) == id(request)
 
 
 def test_a_request_is_gone_when_its_descriptor_is(server: TCPServer) -> None:
     with socket.socket() as request:
-        place = server.ledger.take(request.fileno(), "client", 0.0)
+        place = server._ledger.take(request.fileno(), "client", 0.0)
         assert not server._is_gone(place)
     assert server._is_gone(place)
-    assert not server._is_gone(server.ledger.take(("child", 1), "client", 0.0))
+    assert not server._is_gone(server._ledger.take(("child", 1), "client", 0.0))
 
 
 # Datagrams.
@@ -328,7 +377,7 @@ def test_the_rest_of_a_long_datagram_is_lost(datagrams: UDPServer) -> None:
 
 
 def test_a_datagrams_place_is_never_swept(datagrams: UDPServer) -> None:
-    assert not datagrams._is_gone(datagrams.ledger.take(1 << 20, "client", 0.0))
+    assert not datagrams._is_gone(datagrams._ledger.take(1 << 20, "client", 0.0))
 
 
 def test_a_listener_is_dead_when_it_no_longer_listens(

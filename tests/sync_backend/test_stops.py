@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +16,7 @@ from sansio_server.trace import TraceEvent, TraceKind
 from sync_backend import (
     BaseRequestHandler,
     ForkingTCPServer,
+    StreamRequestHandler,
     TCPServer,
     ThreadingTCPServer,
     UDPServer,
@@ -67,7 +69,7 @@ def test_another_thread_stops_an_idle_server(kind: type[TCPServer]) -> None:
         with in_thread(server.serve_forever) as loop:
             watcher.wait_until_serving()
             server.shutdown()
-            assert server.lifecycle.loop is State.IDLE
+            assert server._lifecycle.loop is State.IDLE
         assert not loop.is_alive()
 
 
@@ -108,7 +110,7 @@ def test_a_hook_stops_its_server(hook: str) -> None:
         setattr(server, hook, stop)
         with connect(server):
             server.serve_forever(poll_interval=0.001)
-        assert server.lifecycle.loop is State.IDLE
+        assert server._lifecycle.loop is State.IDLE
 
 
 def test_a_trace_stops_its_server(server: TCPServer) -> None:
@@ -144,7 +146,7 @@ def test_a_signal_handler_beside_the_loops_thread_stops_the_server(server: TCPSe
         with in_thread(server.serve_forever):
             watcher.wait_until_serving()
             signal.raise_signal(signal.SIGUSR1)
-            assert server.lifecycle.loop is State.IDLE
+            assert server._lifecycle.loop is State.IDLE
     finally:
         signal.signal(signal.SIGUSR1, former)
 
@@ -180,6 +182,33 @@ def test_ctrl_c_ends_a_program(way: str) -> None:
             assert "Traceback" not in program.errors
 
 
+@pytest.mark.parametrize("color", ["blocking", "asynchronous"])
+def test_a_handler_may_see_the_end_of_its_input_at_a_stop(color: str) -> None:
+    class Blocking(StreamRequestHandler):
+        stop_ends_input = True
+
+        def handle(self) -> None:
+            for line in self.rfile:
+                self.wfile.write(line)
+            self.wfile.write(b"goodbye")
+
+    class Asynchronous(StreamRequestHandler):
+        stop_ends_input = True
+
+        async def handle(self) -> None:
+            async for line in self.rfile:
+                await self.wfile.write(line)
+            await self.wfile.write(b"goodbye")
+
+    handler = Blocking if color == "blocking" else Asynchronous
+    with ThreadingTCPServer(HERE, handler) as server, in_thread(server.serve_forever):
+        client = connect(server)
+        client.sendall(b"hello\n")
+        assert client.recv(6, socket.MSG_WAITALL) == b"hello\n"
+        server.shutdown()
+        assert read_to_end(client) == b"goodbye"
+
+
 # When.
 
 
@@ -201,7 +230,7 @@ def test_a_stop_is_kept_even_when_the_server_is_closed(server: TCPServer) -> Non
     server.shutdown()
     server.server_close()
     server.serve_forever()
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
 
 
 def test_a_stop_is_kept_for_one_request_too(server: TCPServer) -> None:
@@ -218,7 +247,7 @@ def test_one_stop_ends_several_loops(server: TCPServer) -> None:
     with in_thread(server.serve_forever), in_thread(server.serve_forever):
         watcher.wait_for(TraceKind.STATE, "SERVE", 2)
         server.shutdown()
-    assert server.lifecycle.loop is State.IDLE
+    assert server._lifecycle.loop is State.IDLE
 
 
 def test_many_may_stop_at_once(server: TCPServer) -> None:
@@ -231,9 +260,9 @@ def test_many_may_stop_at_once(server: TCPServer) -> None:
                 thread.start()
             for thread in threads:
                 thread.end()
-        if server.lifecycle.loop is State.STOP_KEPT:  # one of them came when all was over
+        if server._lifecycle.loop is State.STOP_KEPT:  # one of them came when all was over
             server.serve_forever()
-        assert server.lifecycle.loop is State.IDLE
+        assert server._lifecycle.loop is State.IDLE
 
 
 def test_nobody_is_let_in_after_a_stop(server: TCPServer) -> None:
@@ -268,7 +297,7 @@ def test_a_stop_races_with_the_start(kind: type[TCPServer], entry: str) -> None:
                 barrier.wait(PATIENCE)
                 server.shutdown()
             # It has stopped the one loop there was, whichever was first.
-            assert server.lifecycle.loop is State.IDLE
+            assert server._lifecycle.loop is State.IDLE
 
 
 def test_a_stop_races_with_a_client(server: TCPServer) -> None:
@@ -277,9 +306,9 @@ def test_a_stop_races_with_a_client(server: TCPServer) -> None:
         with in_thread(server.handle_request):
             server.shutdown()
         client.close()
-        if server.lifecycle.loop is State.STOP_KEPT:  # the client was first
+        if server._lifecycle.loop is State.STOP_KEPT:  # the client was first
             server.handle_request()
-        assert server.lifecycle.loop is State.IDLE
+        assert server._lifecycle.loop is State.IDLE
 
 
 def test_a_close_races_with_the_start() -> None:
@@ -321,7 +350,7 @@ def test_a_stop_amid_the_start_counts(entry: str) -> None:
         while not server.asleep:
             server.interruption = Interruption(number, server.shutdown)
             run_interrupted(getattr(server, entry), server.interruption)
-            assert server.lifecycle.loop is State.IDLE
+            assert server._lifecycle.loop is State.IDLE
             number += 7
         assert number > 200
 
@@ -337,8 +366,8 @@ def test_a_stop_amid_a_request_counts(server: TCPServer) -> None:
             if server.counters.accepted == accepted:  # the stop was first
                 server.handle_request()
             assert client.recv(5) == b"hello"
-            if server.lifecycle.loop is State.STOP_KEPT:  # the request was
+            if server._lifecycle.loop is State.STOP_KEPT:  # the request was
                 server.handle_request()
-            assert server.lifecycle.loop is State.IDLE
+            assert server._lifecycle.loop is State.IDLE
         number += 13
     assert number > 500

@@ -265,4 +265,4 @@ def test_requests_do_not_pile_up() -> None:
             ask(server)
         with server._progress:
             assert server._progress.wait_for(lambda: len(server._threads) == 0, PATIENCE)
-        assert len(server.ledger) == 0
+        assert len(server._ledger) == 0

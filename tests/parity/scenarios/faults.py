@@ -13,7 +13,7 @@ from typing import Any
 from tests.parity.instrument import INET, INLINE, KINDS, STREAMS, THREADS
 from tests.parity.recorder import PATIENCE
 from tests.parity.scenario import EchoLine, HandlerOverride, Scenario, ServerOverride, both, raising
-from tests.parity.scenarios.handlers import SaysNothing
+from tests.parity.scenarios.handlers import Fails, SaysNothing
 from tests.parity.steps import END, PREPARED, Serve, request
 
 ERRORS: dict[str, Callable[[str], BaseException]] = {
@@ -51,14 +51,6 @@ class AcceptsByTruth(ServerOverride):
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         return "yes"  # type: ignore[return-value]
-
-
-class Fails(HandlerOverride):
-    """Raises in handle()."""
-
-    def handle(self) -> None:
-        self.rfile.readline()
-        raise ValueError("handle fails")
 
 
 class FailsTwice(Fails):

@@ -129,6 +129,14 @@ class LooksAround(EchoLine):
             note(f"TCP_NODELAY {bool(nodelay)}")
 
 
+class Fails(HandlerOverride):
+    """Raises in handle()."""
+
+    def handle(self) -> None:
+        self.rfile.readline()
+        raise ValueError("handle fails")
+
+
 class SaysNothing(HandlerOverride):
     """Reads, and never writes."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from tests.parity.instrument import FORKS, INLINE, STREAMS, THREADS
 from tests.parity.recorder import PATIENCE, describe
 from tests.parity.scenario import EchoLine, HandlerOverride, Scenario, ServerOverride
-from tests.parity.scenarios.faults import Fails
+from tests.parity.scenarios.handlers import Fails
 from tests.parity.steps import (
     END,
     ORDINARY,

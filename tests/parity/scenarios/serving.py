@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.parity.instrument import FORKS, INET, INLINE, NO_FORKS
 from tests.parity.scenario import EchoLine, HandlerOverride, Scenario, ServerOverride, raising
-from tests.parity.scenarios.faults import Fails, Refuses
+from tests.parity.scenarios.faults import Refuses
+from tests.parity.scenarios.handlers import Fails
 from tests.parity.steps import (
     ALREADY_THERE,
     END,
