@@ -31,6 +31,7 @@ MODULES: Final = (
     "sansio_server.trace",
     "sansio_server.limits",
     "sansio_server.drain",
+    "sansio_server.draining",
     "sansio_server.ledger",
     "sansio_server.hooks",
     "sansio_server.serving",

@@ -30,7 +30,7 @@ class Draining(Serving):
         super().__init__(*args, **kwargs)
         self._drains: list[Drain] = []
 
-    async def end_requests(
+    async def _end_requests(
         self, under_way: Iterable[Place], timeout: float | None, *, quietly: bool = False
     ) -> DrainReport:
         """Wait for requests to end; cut those left when the time is over; tell how it went.

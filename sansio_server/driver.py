@@ -63,9 +63,12 @@ class DrivenServer(Protocol):
     trace: Trace | None
     request_timeout: float | None
 
-    #: Calls ``finish_request`` with its two arguments where handlers are to run, if not here, and
-    #: returns an awaitable of its result.
-    _carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None
+    @property
+    def _carrier(self) -> Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None:
+        """What calls ``finish_request`` with its two arguments where handlers are to run.
+
+        It returns an awaitable of the result. None if they are to run where the driver does.
+        """
 
     @property
     def _ledger(self) -> Ledger:
@@ -121,7 +124,7 @@ def continue_request(
     ``Step.FINISH`` in a thread, a child, a task; and await what it returns, or
     :func:`run_blocking` it.
 
-    :param worker: who runs this, as the backend knows them; see :class:`~._ledger.Place`.
+    :param worker: who runs this, as the backend knows them; see :class:`~.ledger.Place`.
     :raises BaseException: from ``Step.HERE``, what ``finish_request`` raised; from either entry,
         what a hook raised and no ``handle_error`` dealt with.
     """

@@ -40,7 +40,7 @@ class Draining(draining.Draining):
 
     def _drain(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
         places = [place for place in under_way if not self._is_mine(place)]
-        return run_blocking(self.end_requests(places, timeout))
+        return run_blocking(self._end_requests(places, timeout))
 
     def _begin_drain(self, places: tuple[Place, ...], timeout: float | None) -> Drain:
         with self._progress:  # several threads may begin one at once

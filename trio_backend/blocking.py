@@ -179,13 +179,9 @@ class BaseServer(sync_backend.BaseServer):
         return _ON_TRIO if self._in_bridge() else super().runtime
 
     @property
-    def _carrier(self) -> Any:
+    def _carrier(self) -> Any:  # type: ignore[override]
         """What gives handlers in greenlets a request that lets their task wait; None in threads."""
         return _carry if self._in_bridge() else None
-
-    @_carrier.setter
-    def _carrier(self, value: object) -> None:
-        raise AttributeError("set blocking_handlers to choose where blocking handlers run")
 
     def _run(self, rest: Any) -> Any:
         """Run to its end what hooks and handlers left to be awaited."""

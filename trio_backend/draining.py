@@ -74,7 +74,7 @@ class Draining(draining.Draining):
         :raises ValueError: *timeout* is negative.
         """
         await trio.lowlevel.checkpoint()
-        self.drain_report = report = await self.end_requests(self._under_way(), timeout)
+        self.drain_report = report = await self._end_requests(self._under_way(), timeout)
         return report
 
     async def _drain_after_stop(self) -> None:
@@ -85,7 +85,7 @@ class Draining(draining.Draining):
     async def _drain_at_once(self) -> None:
         """Cut what is under way, since ``serve_forever()`` was cancelled or has failed."""
         with trio.CancelScope(shield=True):
-            self.drain_report = await self.end_requests(self._under_way(), 0.0, quietly=True)
+            self.drain_report = await self._end_requests(self._under_way(), 0.0, quietly=True)
         self._drained.set()
 
     def _under_way(self) -> list[Place]:

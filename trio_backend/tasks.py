@@ -145,15 +145,11 @@ class Tasks(Draining):
         return serve(request, client_address)
 
     @property
-    def _carrier(self) -> Any:
+    def _carrier(self) -> Any:  # type: ignore[override]
         """What calls ``finish_request()`` where blocking handlers run; None for others."""
         if is_asynchronous(self.RequestHandlerClass) or is_asynchronous(self.finish_request):
             return None
         return self._carry
-
-    @_carrier.setter
-    def _carrier(self, value: object) -> None:
-        raise AttributeError("set blocking_handlers to choose where blocking handlers run")
 
     def _carry(self, hook: Callable[..., Any], request: Any, client_address: Any) -> Awaitable[Any]:
         return CARRIERS[self.blocking_handlers](self, hook, request, client_address)

@@ -38,7 +38,7 @@ class DrainingServer(Draining, MemoryServer):
             place.worker = "worker"
 
     def run(self, timeout: float | None) -> DrainReport:
-        return run_blocking(self.end_requests(self._ledger, timeout))
+        return run_blocking(self._end_requests(self._ledger, timeout))
 
     def _where(self, place: Place) -> str:
         return f"at {place.client_address}"
@@ -93,7 +93,7 @@ def test_where_a_cut_was_to_be_expected_the_log_is_told_of_those_left_alone(
     yields: str, told: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = DrainingServer({"a": math.inf}, yields=yields)
-    report = run_blocking(server.end_requests(server._ledger, 0.0, quietly=True))
+    report = run_blocking(server._end_requests(server._ledger, 0.0, quietly=True))
     assert len(report.cut) == 1
     assert len(caplog.records) == told
 
@@ -152,7 +152,7 @@ def test_a_backend_may_await_its_waiting() -> None:
         wait(places, until)
 
     server._wait_for_end = suspend  # type: ignore[method-assign]
-    report, pauses = run_suspending(server.end_requests(server._ledger, None))
+    report, pauses = run_suspending(server._end_requests(server._ledger, None))
     assert (report, pauses) == (DrainReport(("a", "b"), (), 3.0), 2)
 
 
@@ -163,7 +163,7 @@ def test_a_drain_that_is_given_up_is_over() -> None:
         await Pause()
 
     server._wait_for_end = suspend  # type: ignore[method-assign]
-    drain = server.end_requests(server._ledger, None)
+    drain = server._end_requests(server._ledger, None)
     drain.send(None)
     drain.close()
     assert server._drains == []
@@ -186,4 +186,4 @@ def test_what_a_backend_does_not_say() -> None:
     assert server._where(place) == ""
     server._abandon(place)
     with pytest.raises(NotImplementedError):
-        run_blocking(server.end_requests([place], None))
+        run_blocking(server._end_requests([place], None))

@@ -228,7 +228,7 @@ class ServerMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Let all end: then every request was closed once, and nothing is left."""
-        self.end_requests()
+        self._end_requests()
         if self.world.loops:
             self.world.ask_to_stop()
         self.go_on(100, seed=0)
@@ -243,7 +243,7 @@ class ServerMachine(RuleBasedStateMachine):
         assert not self.world._is_running()
         assert self.world._lifecycle.loops == 0
 
-    def end_requests(self) -> None:
+    def _end_requests(self) -> None:
         """Serve all who have come, with drains meanwhile."""
         self.world.resume()
         for turn in range(200):

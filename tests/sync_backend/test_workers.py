@@ -202,6 +202,7 @@ def test_a_job_given_just_as_the_thread_gives_up_waiting_is_done(
     retire = Crew.retire
 
     def give_first(crew: Crew, worker: Any) -> bool:
+        monkeypatch.setattr(Crew, "retire", retire)
         team.start(threading.current_thread, reuse=True)
         return retire(crew, worker)
 
@@ -210,7 +211,6 @@ def test_a_job_given_just_as_the_thread_gives_up_waiting_is_done(
     team.start(threading.current_thread, reuse=True)
     with team.progress:
         assert team.progress.wait_for(lambda: len(team.results) == 2, PATIENCE)
-    monkeypatch.undo()
     assert team.results[0] is team.results[1]
 
 
