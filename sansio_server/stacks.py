@@ -1,0 +1,45 @@
+"""Where a thread or a coroutine stands, for those who report who would not end."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import traceback
+from collections.abc import Iterator
+from types import CoroutineType, FrameType, GeneratorType
+from typing import Any
+
+__all__ = ["coroutine_stack", "thread_stack"]
+
+
+def thread_stack(ident: int | None) -> str:
+    """Return the stack of a thread as tracebacks show it; nothing if there is no such thread."""
+    frame = None if ident is None else sys._current_frames().get(ident)
+    return "" if frame is None else "".join(traceback.format_stack(frame))
+
+
+def coroutine_stack(coroutine: Any) -> str:
+    """Return the stack of a coroutine that is suspended, down to what it awaits."""
+    return "".join(traceback.StackSummary.extract(_frames(coroutine)).format())
+
+
+def _frames(awaited: Any) -> Iterator[tuple[FrameType, int]]:
+    while awaited is not None:
+        if isinstance(awaited, CoroutineType):
+            frame, following = awaited.cr_frame, awaited.cr_await
+        elif isinstance(awaited, GeneratorType):
+            frame, following = awaited.gi_frame, awaited.gi_yieldfrom
+        else:
+            # What __await__ of a coroutine returns shows the coroutine to the collector alone.
+            frame, following = None, _wrapped(awaited)
+        if frame is not None:
+            yield frame, frame.f_lineno
+        awaited = following
+
+
+def _wrapped(awaited: Any) -> Any:
+    if type(awaited).__name__ != "coroutine_wrapper":
+        return None
+    return next(
+        (each for each in gc.get_referents(awaited) if isinstance(each, CoroutineType)), None
+    )
