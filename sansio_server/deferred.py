@@ -13,6 +13,7 @@ from typing import Any, Final
 
 __all__ = [
     "Deferred",
+    "defer",
     "drop_deferred",
     "is_awaitable",
     "settle_deferred",
@@ -54,6 +55,24 @@ class Deferred(Awaitable[Any]):
     def taken(self) -> bool:
         """Whether somebody has awaited this."""
         return self._taken
+
+
+class _Nothing:
+    """What is to be awaited of something that needed no waiting."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()
+
+
+_NOTHING: Final = _Nothing()
+
+
+def defer(rest: Awaitable[Any] | None) -> Awaitable[Any]:
+    """Return *rest* for somebody to await or not, if there is any; else what needs no awaiting.
+
+    Call this with what :func:`~.driver.continue_request` returned, in a backend with an event loop.
+    """
+    return _NOTHING if rest is None else Deferred(rest)
 
 
 async def settle_deferred(noted: Iterable[Deferred] = ()) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["Counters", "Ledger", "Place", "current"]
+__all__ = ["Counters", "Ledger", "Place", "current", "in_hand"]
 
 
 @attrs.define
@@ -86,6 +86,19 @@ class Place:
 
 #: The place of the request that hooks in this context have in hand; the driver sets it.
 current: Final[ContextVar[Place | None]] = ContextVar("current", default=None)
+
+
+def in_hand() -> Place:
+    """Return the place of the request that hooks in this context have in hand.
+
+    Call this where a hook is being run, such as in a ``carrier``.
+
+    :raises LookupError: they have none.
+    """
+    place = current.get()
+    if place is None:
+        raise LookupError("no request is being served here")
+    return place
 
 
 class Ledger:
