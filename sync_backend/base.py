@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -17,9 +16,9 @@ from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
 from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
-from sansio_server.trace import TraceKind
 
-from .control import Control, Latch, Loop
+from .control import Latch, Loop
+from .controlled import Controlled
 from .draining import Draining
 from .poller import LONGEST_SLEEP, Poller
 from .runtime import BlockingRuntime
@@ -36,7 +35,7 @@ _Self = TypeVar("_Self", bound="BaseServer")
 _SIGNAL_INTERVAL = 0.5
 
 
-class BaseServer(Draining):
+class BaseServer(Controlled, Draining):
     """A server without a socket: subclasses bring ``fileno()``, ``get_request()`` and the like.
 
     See :class:`~sansio_server.hooks.ServerHooks` for the arguments and the attributes.
@@ -47,7 +46,6 @@ class BaseServer(Draining):
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
         super().__init__(server_address, RequestHandlerClass)
-        self._control = Control(self._lifecycle, self._seen)
         #: Set when a stop was asked for: handlers may want to come to an end.
         self.stopping = Latch()
         self._fetching = threading.Lock()
@@ -241,29 +239,11 @@ class BaseServer(Draining):
 
     # Bookkeeping.
 
-    def _happened(self, event: Event) -> None:
-        self._control.post(event)
-
     def _place_of(self, request: Any, client_address: Any) -> Place:
         return place_of(self, request, client_address)
 
-    def _released(self) -> None:
-        super()._released()
-        self._control.wake()
-
-    #: Returns the time in seconds on the monotonic clock.
-    _now = staticmethod(time.monotonic)
-
-    def _new_lock(self) -> AbstractContextManager[Any]:
-        return threading.Lock()
-
-    def _observed(self, request: Any) -> Any:
-        """Return *request*, made to tell the trace of its bytes where that is possible."""
-        return request
-
     def _seen(self, event: Event) -> None:
-        """Tell of *event*, which has just happened."""
-        self._emit(TraceKind.STATE, 0, event.name, self._lifecycle.loop.name)
+        super()._seen(event)
         if event in _STOPS:
             self.stopping.set()
             self._show_stop()
