@@ -103,7 +103,7 @@ class TaskServer(Draining):
         :raises ValueError: *timeout* is negative.
         """
         places = [place for place in self._workers if place is not current.get()]
-        self.drain_report = report = await self.end_requests(places, timeout)
+        self.drain_report = report = await self._end_requests(places, timeout)
         return report
 
     def _goes_on(self, place: Place) -> bool:
