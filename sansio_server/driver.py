@@ -9,7 +9,6 @@ blocking costs no coroutine.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
 from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
@@ -177,8 +176,8 @@ def drive(
                 noted = take_deferred()
                 return _wait(server, step, request, client_address, place, result, noted)
             refused = step is _VERIFY and not result
-        except BaseException:  # noqa: BLE001 - raised again there, unless it is dealt with
-            return _recover(server, step, request, client_address, place)
+        except BaseException as error:  # noqa: BLE001 - raised again there, if not dealt with
+            return _recover(server, step, request, client_address, place, error)
         outcome = _note_outcome(server, step, place, refused) if refused or tracing else _OK
         step = row[outcome]
     if place.open:
@@ -204,8 +203,8 @@ async def _wait(
             result = await result
         await settle_deferred(noted)
         refused = step is _VERIFY and not result
-    except BaseException:  # noqa: BLE001 - likewise
-        rest = _recover(server, step, request, client_address, place)
+    except BaseException as error:  # noqa: BLE001 - likewise
+        rest = _recover(server, step, request, client_address, place, error)
     else:
         outcome = _note_outcome(server, step, place, refused)
         rest = drive(server, REQUEST_STEPS[step][outcome], request, client_address, place)
@@ -223,16 +222,18 @@ def _note_outcome(server: DrivenServer, step: Step, place: Place, refused: bool)
 
 
 def _recover(
-    server: DrivenServer, step: Step, request: Any, client_address: Any, place: Place
+    server: DrivenServer,
+    step: Step,
+    request: Any,
+    client_address: Any,
+    place: Place,
+    error: BaseException,
 ) -> Rest:
-    """Walk the rest of the table while the exception of *step*'s hook is being handled.
+    """Walk the rest of the table while *error*, of *step*'s hook, is being handled.
 
-    :raises BaseException: that exception, unless the table has led to a report of it.
+    :raises BaseException: *error*, unless the table has led to a report of it.
     """
     drop_deferred()
-    error = sys.exc_info()[1]
-    if error is None:
-        raise AssertionError("no exception is being handled")
     step = _after_error(server, step, place, error)
     if step is _RAISED:
         raise  # noqa: PLE0704 - the exception being handled

@@ -42,13 +42,19 @@ class Alarm:
     ) -> bool:
         """Wait for *wait*, the alarm, or the time *until*; return whether *wait* came first.
 
+        If the time has passed already, what is there at once still comes first.
+
         :param unless: asked when the alarm rings; the sleep goes on if this is true then.
         """
         if self._rung and not unless():
             self._rung = False
             await trio.lowlevel.checkpoint()
             return False
-        with trio.CancelScope(deadline=until) as scope:
+        with trio.CancelScope() as scope:
+            if until > trio.current_time():
+                scope.deadline = until
+            else:  # a deadline would end the wait before it has begun
+                self._token.run_sync_soon(scope.cancel)
             self._sleep, self._unless = scope, unless
             try:
                 await wait()

@@ -46,7 +46,12 @@ class Draining(draining.Draining):
             place.worker = self._workers[place] = top
             return
         del self._workers[place]
-        place.worker = place.request = None  # if it is still open, an override keeps it
+        place.worker = place.request = None
+        if place.open:
+            # An override keeps it, and may close it by itself: to be looked for if there is no room.
+            self._sweeps = True
+            if self._awaiting:
+                self._released()
         if self._drains:
             self._progress.set()
             self._progress = trio.Event()
