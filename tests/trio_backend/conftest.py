@@ -1,0 +1,29 @@
+"""What holds for every test of the trio backend: async tests are run by trio."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+import trio._core._thread_cache
+from pytest_trio.enable_trio_mode import *  # noqa: F403 - this is how it is asked for
+
+from sansio_server.deferred import waiting
+
+
+@pytest.fixture(autouse=True, scope="session")
+def idle_threads_end_soon() -> Iterator[None]:
+    """Let trio's idle threads end before the end of the test is looked at, not after ten seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trio._core._thread_cache, "IDLE_TIMEOUT", 0.05)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_waits() -> Iterator[None]:
+    """Fail a test after which something is deferred, or a coroutine was never awaited."""
+    yield
+    gc.collect(0)  # a coroutine that nobody awaited warns here, and warnings are errors
+    left, _ = waiting.get(), waiting.set(None)
+    assert left is None
