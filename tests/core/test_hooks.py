@@ -317,6 +317,30 @@ def test_a_place_is_released_and_told_of_once() -> None:
     assert events == [TraceEvent(1.5, TraceKind.CLOSE, 1, "close", "client")]
 
 
+def test_those_who_await_a_place_are_told_when_one_becomes_free() -> None:
+    class Awaited(Bare):
+        told = 0
+
+        def _released(self) -> None:
+            assert len(self._ledger) == 0
+            self.told += 1
+
+    for waiting, told in (((), 0), (("loop",), 1)):
+        server = Awaited()
+        server._awaiting.update(waiting)
+        place = server._ledger.take("key", "client", 0.0)
+        server._release(place)
+        server._release(place)
+        assert server.told == told
+
+
+def test_by_default_nobody_is_told() -> None:
+    server = Bare()
+    server._awaiting.add("loop")
+    server._release(server._ledger.take("key", "client", 0.0))
+    assert len(server._ledger) == 0
+
+
 def test_without_a_trace_a_place_is_released() -> None:
     server = Bare()
     place = server._ledger.take("key", "client", 0.0)

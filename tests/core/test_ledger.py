@@ -10,7 +10,7 @@ from contextvars import Context
 import attrs
 import pytest
 
-from sansio_server.ledger import Counters, Ledger, Place, current
+from sansio_server.ledger import Counters, Ledger, Place, current, in_hand
 
 
 class Lock(AbstractContextManager[None]):
@@ -82,6 +82,10 @@ def test_a_ledger_may_change_while_it_is_looked_through() -> None:
     assert len(ledger) == 0
 
 
+def test_a_place_shows_whose_it_is() -> None:
+    assert repr(Ledger().take("key", ("::1", 9), 0.0)) == "<Place 1 of ('::1', 9)>"
+
+
 def test_places_are_themselves_alone() -> None:
     assert Place("key", 1, "client", 0.0) != Place("key", 1, "client", 0.0)
     assert len({Place("key", 1, "client", 0.0), Place("key", 1, "client", 0.0)}) == 2
@@ -110,18 +114,20 @@ def test_a_key_that_comes_up_again_closes_the_former_place() -> None:
     assert ledger.find("key") is place
 
 
+class Descriptor(int):
+    """A key, equal to its number; what is in `before` happens before it is looked up."""
+
+    before: Callable[[], object] | None = None
+
+    def __hash__(self) -> int:
+        before, self.before = self.before, None
+        if before is not None:
+            before()
+        return super().__hash__()
+
+
 def test_a_key_may_come_up_again_while_its_former_place_is_being_given_back() -> None:
     """A worker has closed its descriptor, and gives back; in between the loop accepts it anew."""
-
-    class Descriptor(int):
-        before: Callable[[], object] | None = None
-
-        def __hash__(self) -> int:
-            before, self.before = self.before, None
-            if before is not None:
-                before()
-            return 7
-
     ledger = Ledger()
     key = Descriptor(7)
     former = ledger.take(key, "client", 0.0)
@@ -131,6 +137,30 @@ def test_a_key_may_come_up_again_while_its_former_place_is_being_given_back() ->
     assert (former.open, place.open, place.client_address) == (False, True, "next")
     assert ledger.find(7) is place
     assert counts(ledger) == {"accepted": 2, "closed": 1}
+
+
+def test_the_new_place_may_be_given_back_too_before_that_is_over() -> None:
+    ledger = Ledger()
+    key, same = Descriptor(7), Descriptor(7)
+    former = ledger.take(key, "client", 0.0)
+
+    def accept() -> None:
+        place = ledger.take(same, "next", 0.0)
+        same.before = lambda: ledger.give_back(place)
+
+    key.before = accept
+    ledger.give_back(former)
+    assert list(ledger) == []
+    assert counts(ledger) == {"accepted": 2, "closed": 2}
+
+
+def test_the_owner_of_the_ledger_may_release_a_place_whose_key_comes_up_again() -> None:
+    released: list[Place] = []
+    ledger = Ledger(release=released.append)
+    former = ledger.take("key", "client", 0.0)
+    place = ledger.take("key", "client", 0.0)
+    assert released == [former]
+    assert ledger.find("key") is place
 
 
 def test_a_place_may_move_to_another_key() -> None:
@@ -156,7 +186,7 @@ def test_a_place_given_back_does_not_move() -> None:
 # Requests that were wrapped.
 
 
-def in_hand(place: Place | None) -> Context:
+def context_of(place: Place | None) -> Context:
     """A context whose hooks have `place` in hand."""
     context = Context()
     context.run(current.set, place)
@@ -166,7 +196,7 @@ def in_hand(place: Place | None) -> Context:
 def test_an_unknown_key_is_another_name_of_what_is_in_hand() -> None:
     ledger = Ledger()
     place = ledger.take("key", "client", 0.0)
-    context = in_hand(place)
+    context = context_of(place)
     assert context.run(ledger.find_exactly, "wrapped") is None
     assert context.run(ledger.find, "wrapped") is place
     assert ledger.find("wrapped") is ledger.find_exactly("wrapped") is place
@@ -177,8 +207,8 @@ def test_an_unknown_key_is_another_name_of_what_is_in_hand() -> None:
 def test_with_its_place_all_names_of_a_request_are_forgotten() -> None:
     ledger = Ledger()
     place, other = ledger.take("key", "client", 0.0), ledger.take("other", "client", 0.0)
-    in_hand(place).run(ledger.find, "wrapped")
-    in_hand(other).run(ledger.find, "other wrapped")
+    context_of(place).run(ledger.find, "wrapped")
+    context_of(other).run(ledger.find, "other wrapped")
     assert ledger.give_back(place)
     assert (ledger.find("key"), ledger.find("wrapped")) == (None, None)
     assert ledger.find("other wrapped") is other
@@ -187,7 +217,7 @@ def test_with_its_place_all_names_of_a_request_are_forgotten() -> None:
 def test_a_place_that_moves_is_not_found_by_its_former_names() -> None:
     ledger = Ledger()
     place = ledger.take("key", "client", 0.0)
-    in_hand(place).run(ledger.find, "wrapped")
+    context_of(place).run(ledger.find, "wrapped")
     ledger.move(place, "pid")
     assert (ledger.find("wrapped"), ledger.find("pid")) == (None, place)
 
@@ -195,7 +225,7 @@ def test_a_place_that_moves_is_not_found_by_its_former_names() -> None:
 def test_a_name_that_comes_up_as_a_key_is_no_other_name_any_more() -> None:
     ledger = Ledger()
     place = ledger.take("key", "client", 0.0)
-    in_hand(place).run(ledger.find, "wrapped")
+    context_of(place).run(ledger.find, "wrapped")
     other = ledger.take("wrapped", "client", 0.0)
     assert ledger.find("wrapped") is other
     ledger.give_back(other)
@@ -203,12 +233,19 @@ def test_a_name_that_comes_up_as_a_key_is_no_other_name_any_more() -> None:
     assert list(ledger) == [place]
 
 
+def test_what_is_in_hand_can_be_asked_for() -> None:
+    place = Ledger().take("key", "client", 0.0)
+    assert context_of(place).run(in_hand) is place
+    with pytest.raises(LookupError, match="no request is being served here"):
+        context_of(None).run(in_hand)
+
+
 def test_nothing_is_named_after_what_is_over_or_another_servers() -> None:
     ledger = Ledger()
     place = ledger.take("key", "client", 0.0)
     ledger.give_back(place)
-    assert in_hand(place).run(ledger.find, "wrapped") is None
-    assert in_hand(Ledger().take("key", "client", 0.0)).run(ledger.find, "wrapped") is None
+    assert context_of(place).run(ledger.find, "wrapped") is None
+    assert context_of(Ledger().take("key", "client", 0.0)).run(ledger.find, "wrapped") is None
 
 
 def test_a_request_that_has_no_place_gets_one_but_was_not_accepted() -> None:
@@ -279,6 +316,12 @@ def test_anything_with_a_counter_is_counted() -> None:
     assert counts(ledger) == {**dict.fromkeys(attrs.fields_dict(Counters), 1), "errors": 3}
 
 
+def test_errors_can_be_read_by_themselves() -> None:
+    ledger = Ledger()
+    ledger.count("errors")
+    assert ledger.errors == ledger.counters.errors == 1
+
+
 def test_what_has_no_counter_is_a_mistake() -> None:
     with pytest.raises(AttributeError):
         Ledger().count("luck")
@@ -313,7 +356,7 @@ def test_no_lock_is_taken_twice() -> None:
     lock = Lock()
     ledger = Ledger(lock)
     place = ledger.take("key", "client", 0.0, 5.0)
-    in_hand(place).run(ledger.find, "wrapped")
+    context_of(place).run(ledger.find, "wrapped")
     ledger.adopt("key", "client", 0.0, 1.0)
     ledger.take("wrapped", "client", 0.0, 5.0)
     ledger.overdue(1.0)

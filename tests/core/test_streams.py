@@ -9,7 +9,7 @@ import pytest
 
 from sansio_server.driver import run_blocking
 from sansio_server.exceptions import IncompleteRead, LineTooLong
-from sansio_server.streams import AsyncReader, AsyncWriter
+from sansio_server.streams import AsyncReader, AsyncWriter, open_files
 
 from .memory import Pause, T, run_suspending
 
@@ -34,6 +34,28 @@ class Peer:
 
 def result(coroutine: Coroutine[Any, Any, T]) -> T:
     return run_blocking(coroutine)
+
+
+def test_files_are_opened_for_any_request() -> None:
+    peer = Peer(b"abc\n")
+    reader, writer = open_files(peer, 2)
+    assert result(reader.readline()) == b"abc\n"
+    result(writer.write(b"d"))
+    assert peer.sent == []
+    result(writer.write(b"e"))
+    assert peer.sent == [b"de"]
+    reader.close()
+
+
+def test_a_request_may_have_files_of_its_own() -> None:
+    class Own(Peer):
+        def async_files(self, size: int) -> tuple[AsyncReader, AsyncWriter]:
+            return AsyncReader(self, limit=size), AsyncWriter(self, size + 1)
+
+    reader, writer = open_files(Own(b"abc\n"), 2)
+    with pytest.raises(LineTooLong):
+        result(reader.readline())
+    assert writer._size == 3
 
 
 # Reading.
