@@ -11,24 +11,8 @@ import pytest
 
 import sansio_server
 
-MODULES = [
-    "accept_errors",
-    "buffers",
-    "deferred",
-    "drain",
-    "driver",
-    "exceptions",
-    "handlers",
-    "hooks",
-    "ledger",
-    "lifecycle",
-    "limits",
-    "loop",
-    "request",
-    "serving",
-    "streams",
-    "trace",
-]
+PACKAGE = Path(sansio_server.__file__).parent
+MODULES = sorted({path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__"})
 
 
 def test_every_name_offered_is_there_once_and_in_order() -> None:
@@ -62,4 +46,4 @@ def test_the_version_is_that_of_the_distribution() -> None:
 
 
 def test_the_package_is_typed() -> None:
-    assert (Path(sansio_server.__file__).parent / "py.typed").exists()
+    assert (PACKAGE / "py.typed").exists()
