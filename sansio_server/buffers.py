@@ -38,6 +38,11 @@ class ReadBuffer:
         return len(self._data)
 
     @property
+    def limit(self) -> int:
+        """The most bytes a delimiter may be away."""
+        return self._limit
+
+    @property
     def at_eof(self) -> bool:
         """Whether all bytes have come and all have been taken."""
         return self._eof and not self._data

@@ -6,7 +6,7 @@ They do no I/O of their own: what they await is the request's. The buffering is
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 from .buffers import DEFAULT_LIMIT, ReadBuffer
@@ -47,14 +47,18 @@ class AsyncReader:
     """
 
     def __init__(self, request: AsyncRequest, limit: int = DEFAULT_LIMIT) -> None:
-        self._request = request
+        # A backend may have a way to receive that is meant for this.
+        self._receive: Callable[[int], Awaitable[bytes]]
+        self._receive = getattr(request, "recv_for_file", None) or request.recv
         self._buffer = ReadBuffer(limit)
 
     def close(self) -> None:
         """Let go of the request; the handler's ``finish()`` does this."""
 
     async def _more(self) -> None:
-        data = await self._request.recv(_CHUNK)
+        self._fill(await self._receive(_CHUNK))
+
+    def _fill(self, data: bytes) -> None:
         if data:
             self._buffer.feed(data)
         else:
@@ -88,7 +92,13 @@ class AsyncReader:
 
         :raises LineTooLong: *size* is negative and no line ends within the limit.
         """
-        while (line := self._buffer.take_line(size)) is None:
+        buffer = self._buffer
+        if size < 0 and not len(buffer) and not buffer.eof:
+            data = await self._receive(_CHUNK)
+            if data.find(b"\n", 0, buffer.limit) == len(data) - 1 >= 0:
+                return data  # one line and no more, as most often: the buffer need not have it
+            self._fill(data)
+        while (line := buffer.take_line(size)) is None:
             await self._more()
         return line
 

@@ -28,11 +28,7 @@ class BlockingReader(AsyncReader):
         self._file = sock.makefile("rb")
 
     async def _more(self) -> None:
-        data = self._file.read1()
-        if data:
-            self._buffer.feed(data)
-        else:
-            self._buffer.feed_eof()
+        self._fill(self._file.read1())
 
     async def readline(self, size: int = -1) -> bytes:
         """Read a line with its end, at most *size* bytes of it; no bytes at the end of the stream.

@@ -41,6 +41,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         self._sock = sock
         self._timeout = sock.gettimeout()
         self._sent_eof = False
+        self._gave_way = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -74,6 +75,29 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         :raises TimeoutError: they did not come in time.
         """
         return await self._do(trio.lowlevel.wait_readable, self._sock.recv, size, flags | _DONTWAIT)
+
+    async def recv_for_file(self, size: int, /) -> bytes:
+        """Receive for ``rfile``: like :meth:`recv`, but the turn that a send gave others counts.
+
+        Who answers has just given way; to do so again, to receive what has come meanwhile, would
+        cost each request another pass of trio's scheduler.
+
+        :raises TimeoutError: nothing came in time.
+        """
+        if not self._gave_way or self._timeout is not None:
+            return await self.recv(size)
+        self._gave_way = False
+        await trio.lowlevel.checkpoint_if_cancelled()
+        try:
+            return self._sock.recv(size, _DONTWAIT)
+        except BlockingIOError:
+            pass
+        try:
+            await trio.lowlevel.wait_readable(self._sock)
+        except trio.ClosedResourceError:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+        self._gave_way = True
+        return await self.recv_for_file(size)
 
     async def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         """Wait for bytes, put them into *buffer*, return how many came.
@@ -158,6 +182,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
             with memoryview(data).cast("B") as view, in_time(self._timeout), _as_sockets():
                 await self._send_rest(view, sent, flags)
         await trio.lowlevel.cancel_shielded_checkpoint()
+        self._gave_way = True
 
     async def _send_rest(self, view: memoryview, sent: int, flags: int) -> None:
         while sent < len(view):
