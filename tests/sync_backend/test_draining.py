@@ -30,14 +30,15 @@ class Stay(BaseRequestHandler):
     """Stays until the client goes, or the server cuts it."""
 
     def handle(self) -> None:
-        self.request.recv(1)
+        # One line, so that the stack shows it once the client knows.
+        self.last = self.request.sendall(b"here") or self.request.recv(1)
 
 
 class Gate(BaseRequestHandler):
     """Neither reads nor writes: cutting is no help, only opening the gate."""
 
     def setup(self) -> None:
-        self.server.gate.wait(PATIENCE)
+        self.opened = self.request.sendall(b"here") or self.server.gate.wait(PATIENCE)
 
 
 class GatedServer(ThreadingTCPServer):
@@ -116,7 +117,7 @@ def test_who_becomes_overdue_meanwhile_is_cut(reuse: bool, drain_timeout: float 
         served(watcher)
         server.shutdown()
     server.server_close()
-    assert read_to_end(client) == b""
+    assert read_to_end(client) == b"here"
     assert server.counters.cut == 1
 
 
@@ -127,11 +128,10 @@ def test_a_mute_client_is_cut_and_reported_with_the_stack_of_its_thread(
     server = ThreadingTCPServer(HERE, Stay)
     server.reuse_threads = reuse
     server.drain_timeout = 0.01
-    watcher = watched(server)
     with in_thread(server.serve_forever):
         client = connect(server)
         name = client.getsockname()
-        served(watcher)
+        assert client.recv(4) == b"here"
         server.shutdown()
     server.server_close()
     assert read_to_end(client) == b""
@@ -151,10 +151,9 @@ def test_a_mute_client_is_cut_and_reported_with_the_stack_of_its_thread(
 def test_a_handler_that_goes_on_when_cut_is_left_behind() -> None:
     server = GatedServer(HERE, Gate)
     server.drain_timeout = 0
-    watcher = watched(server)
     client = connect(server)
     server.handle_request()
-    served(watcher)
+    assert client.recv(4) == b"here"
     [job] = server._threads.jobs()
     server.server_close()
     report = server.drain_report
@@ -253,10 +252,9 @@ def test_a_drain_waits_for_the_loops_own_request() -> None:
 def test_a_mute_client_of_the_loop_is_cut() -> None:
     server = TCPServer(HERE, Stay)
     server.drain_timeout = 0.01
-    watcher = watched(server)
     with in_thread(server.serve_forever):
         client = connect(server)
-        served(watcher)
+        assert client.recv(4) == b"here"
         server.server_close()
         assert read_to_end(client) == b""
     assert server.drain_report is not None

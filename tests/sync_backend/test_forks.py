@@ -473,9 +473,8 @@ def test_a_drain_waits_for_what_an_override_serves_in_this_process() -> None:
 
 
 def test_what_an_override_serves_in_this_process_is_cut_and_left_as_threads_are() -> None:
-    def stay(request: socket.socket, _address: Any, server: Any) -> None:
-        request.sendall(b"here\n")
-        server.gate.wait(PATIENCE)
+    def stay(request: Any, _address: Any, server: Any) -> Any:
+        return request.sendall(b"here\n") or server.gate.wait(PATIENCE)
 
     server = PooledServer(stay, drain_timeout=0)
     with staying(server):
