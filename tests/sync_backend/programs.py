@@ -91,6 +91,24 @@ def leave_a_thread_at_work() -> None:
     crew.start(work, (), Place(1, 1, "client", 0.0), daemon=False, reuse=True)
 
 
+def closed_while_children_serve() -> None:
+    """Serve two clients at a time; then a thread closes the server, while its loop still runs."""
+
+    def close_at_the_second(event: TraceEvent) -> None:
+        if (event.kind, event.what, event.request) == (TraceKind.LEAVE, "process_request", 2):
+            closing.start()
+
+    before = descriptors()
+    while hear():
+        server = sync_backend.ForkingTCPServer(HERE, Stay)
+        closing = threading.Thread(target=server.server_close)
+        server.trace = close_at_the_second
+        say(server.server_address[1])
+        server.serve_forever()
+        closing.join()
+        say(descriptors() - before, server.active_children, len(server._ledger))
+
+
 # Machines that are full.
 
 

@@ -26,9 +26,11 @@ from sync_backend import (
     StreamRequestHandler,
     TCPServer,
 )
+from tests.sync_backend import programs
 from tests.sync_backend.support import (
     HERE,
     PATIENCE,
+    Program,
     Thread,
     connect,
     descriptors,
@@ -498,6 +500,19 @@ def test_a_request_that_takes_too_long_is_cut() -> None:
             server.serve_forever(poll_interval=None)
             assert client.recv(1) == b""
         assert server.counters.cut == 1
+
+
+def test_a_server_may_be_closed_while_it_serves_and_children_end() -> None:
+    with Program(programs.closed_while_children_serve) as program:
+        for _ in range(10):
+            program.tell("serve")
+            address = program.hear_address()
+            for client in [connect(address) for _ in range(2)]:
+                with client:
+                    assert client.recv(5, socket.MSG_WAITALL) == b"here\n"
+            assert program.hear() == "0 set() 0"
+        program.tell("")
+        assert program.end() == []
 
 
 # When things go wrong.
