@@ -34,6 +34,7 @@ COMPUTES = {
     "enum",
     "errno",
     "functools",
+    "gc",
     "heapq",
     "inspect",
     "io",
