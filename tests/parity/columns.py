@@ -9,13 +9,14 @@ import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 import attrs
 
 import sync_backend
+from tests.parity.instrument import WAYS
 from tests.parity.recorder import PATIENCE, Recorder
 
 
@@ -29,6 +30,8 @@ class Column:
 
     name: str
     module: ModuleType
+    # The ways of serving that it has.
+    ways: Sequence[str] = tuple(WAYS)
     # Called with each server that was built.
     watch: Callable[[Any, Recorder], None] = nothing_to_watch
 
@@ -80,7 +83,7 @@ def watch_the_stop(server: Any, recorder: Recorder) -> None:
     server._BaseServer__is_shut_down = StopWatch(server, recorder)
 
 
-STDLIB = Column("stdlib", socketserver, watch_the_stop)
+STDLIB = Column("stdlib", socketserver, watch=watch_the_stop)
 COLUMNS = (Column("sync", sync_backend),)
 
 

@@ -171,7 +171,10 @@ DIFFERENCES = (
         stdlib="server_close() waits as long as clients stay",
         here="the same by default; with drain_timeout it ends requests, and reports on them",
         reason="a client that never leaves must not keep a server from ending",
-        names=("drain", "drain_timeout", "cut_timeout", "drain_report"),
+        names=(
+            *("drain", "drain_timeout", "cut_timeout", "drain_report"),
+            *("stopping", "stop_ends_input", "end_input_at_stop"),
+        ),
     ),
     Difference(
         row="7",
@@ -221,7 +224,7 @@ DIFFERENCES = (
         stdlib="there is no limit to requests at a time, nor to the time that each takes",
         here="the same by default; max_connections and request_timeout set limits",
         reason="what is not limited ends with the machine's limits, in the worst of ways",
-        names=("max_connections", "when_full", "request_timeout", "shed_request"),
+        names=("max_connections", "when_full", "request_timeout", "shed_request", "limits"),
     ),
     Difference(
         row="10",
@@ -365,7 +368,7 @@ DIFFERENCES = (
         stdlib="handlers are blocking",
         here="they may be asynchronous too, and say so themselves where it can't be seen",
         reason="the same handler serves on an event loop",
-        names=("asynchronous",),
+        names=("asynchronous", "continue_request", "runtime"),
     ),
     Difference(
         row="18",

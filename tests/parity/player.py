@@ -7,6 +7,7 @@ process is small: what a fork costs grows with the process that forks, and pytes
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,11 @@ ROOT = Path(__file__).parents[2]
 
 # Warnings are errors; but servers fork while the threads of the test run, on all columns alike.
 _WARNINGS = ("-Werror", "-Wignore:This process:DeprecationWarning")
+
+# Not measured: a measurement written at the end of each of a thousand children takes minutes.
+_ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")
+}
 
 
 @attrs.frozen
@@ -47,6 +53,7 @@ class Player:
         self._process = subprocess.Popen(
             [sys.executable, *_WARNINGS, "-m", __name__, self.column],
             cwd=ROOT,
+            env=_ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

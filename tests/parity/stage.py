@@ -266,7 +266,7 @@ class _RecordingHandler(logging.Handler):
         super().__init__()
         self._recorder = recorder
 
-    def _emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record: logging.LogRecord) -> None:
         self._recorder.record(f"logs {record.getMessage()}")
 
 

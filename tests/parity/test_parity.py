@@ -10,14 +10,13 @@ import pytest
 from tests.parity.columns import COLUMNS, STDLIB
 from tests.parity.comparison import changes, complaints, listed
 from tests.parity.differences import DIFFERENCES, Difference
-from tests.parity.instrument import WAYS
 from tests.parity.player import Player
 from tests.parity.scenarios import SCENARIOS
 
 CASES = [
     pytest.param(column.name, way, name, id=f"{column.name}-{way}-{name}")
     for column in COLUMNS
-    for way in WAYS
+    for way in column.ways
     for name, scenario in SCENARIOS.items()
     if way in scenario.ways
 ]
