@@ -1,28 +1,23 @@
 from __future__ import annotations
 
 import errno
-import selectors
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from sansio_server import serving
 from sansio_server.lifecycle import State
 from sansio_server.trace import TraceEvent, TraceKind
 from sync_backend import (
-    BaseRequestHandler,
     BaseServer,
-    StreamRequestHandler,
     TCPServer,
     ThreadingTCPServer,
     UDPServer,
-    poller,
 )
+from tests.sync_backend.servers import PatientServer, Sleeps, Stay, Upper
 from tests.sync_backend.support import (
     HERE,
     PATIENCE,
@@ -34,64 +29,6 @@ from tests.sync_backend.support import (
     running,
     visit,
 )
-
-
-class Upper(StreamRequestHandler):
-    def handle(self) -> None:
-        self.wfile.write(self.rfile.readline().upper())
-
-
-class Stay(BaseRequestHandler):
-    """Stays until the client goes."""
-
-    def handle(self) -> None:
-        self.request.recv(1)
-
-
-class PatientServer(TCPServer):
-    """Counts the calls of handle_timeout()."""
-
-    timeout: float | None = PATIENCE
-    timeouts = 0
-
-    def handle_timeout(self) -> str:
-        self.timeouts += 1
-        return "timed out"
-
-
-@pytest.fixture
-def server() -> Iterator[PatientServer]:
-    with PatientServer(HERE, Upper) as server:
-        yield server
-
-
-class Sleeps:
-    """The sleeps of all loops, each with the seconds after which it would have ended by itself."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.timeouts: list[float | None] = []
-        self._begun = threading.Semaphore(0)
-
-        def begin(timeout: float | None) -> None:
-            self.timeouts.append(timeout)
-            self._begun.release()
-
-        class Selector(selectors.PollSelector):
-            def select(self, timeout: float | None = None) -> Any:
-                begin(timeout)
-                return super().select(timeout)
-
-        monkeypatch.setattr(poller, "_SELECTOR", Selector)
-
-    def wait_for_one(self) -> None:
-        """Wait until a loop goes to sleep, or find that one has since the last call."""
-        assert self._begun.acquire(timeout=PATIENCE)
-
-
-@pytest.fixture
-def sleeps(monkeypatch: pytest.MonkeyPatch) -> Sleeps:
-    return Sleeps(monkeypatch)
-
 
 # A server without a socket.
 
@@ -474,152 +411,6 @@ def test_a_dead_listener_ends_the_loop_with_the_error(server: PatientServer) -> 
     with pytest.raises(OSError, match="Invalid argument") as caught:
         server.serve_forever()
     assert caught.value.errno == errno.EINVAL
-
-
-# Limits.
-
-
-def connected_and_served(server: TCPServer, watcher: Watcher) -> socket.socket:
-    served = watcher.count(TraceKind.ENTER, "finish_request")
-    client = connect(server)
-    watcher.wait_for(TraceKind.ENTER, "finish_request", served + 1)
-    return client
-
-
-def test_a_full_server_leaves_clients_waiting(sleeps: Sleeps) -> None:
-    server = ThreadingTCPServer(HERE, Stay)
-    server.max_connections = 1
-    server.trace = watcher = Watcher()
-    with running(server):
-        first = connected_and_served(server, watcher)
-        second = connect(server)
-        first.close()
-        second.close()
-        watcher.wait_for(TraceKind.CLOSE, count=2)
-    order = [e.kind for e in watcher.events if e.kind in {TraceKind.ACCEPT, TraceKind.CLOSE}]
-    assert order == [TraceKind.ACCEPT, TraceKind.CLOSE] * 2
-    assert set(sleeps.timeouts) == {None}
-
-
-def test_a_full_server_lets_nobody_in_who_asks_for_one_request() -> None:
-    server = ThreadingTCPServer(HERE, Stay)
-    server.max_connections = 1
-    server.trace = watcher = Watcher()
-    with server:
-        with connect(server):
-            server.handle_request()
-            server.timeout = 0
-            with connect(server):
-                server.handle_request()
-                assert server.counters.accepted == 1
-        watcher.wait_for(TraceKind.CLOSE)
-        server.handle_request()
-        assert server.counters.accepted == 2
-
-
-def test_room_made_by_another_loop_is_seen() -> None:
-    # Two loops: the one that is full sleeps, while the other ends its own.
-    server = ThreadingTCPServer(HERE, Stay)
-    server.max_connections = 1
-    server.trace = watcher = Watcher()
-    with server, in_thread(server.handle_request):
-        first = connected_and_served(server, watcher)
-        with in_thread(server.handle_request):
-            watcher.wait_for(TraceKind.STATE, "WAIT", 2)
-            first.close()
-            connected_and_served(server, watcher).close()
-            server.shutdown()
-
-
-def test_a_shedding_server_tells_clients_that_it_is_full() -> None:
-    class Server(ThreadingTCPServer):
-        max_connections = 1
-        when_full = "shed"
-
-        def shed_request(self, request: socket.socket, client_address: Any) -> None:
-            request.sendall(b"full\n")
-
-    server = Server(HERE, Stay)
-    server.trace = watcher = Watcher()
-    with running(server):
-        first = connected_and_served(server, watcher)
-        assert visit(server) == b"full\n"
-        assert visit(server) == b"full\n"
-        first.close()
-        watcher.wait_for(TraceKind.CLOSE, count=3)
-        connected_and_served(server, watcher).close()
-    assert server.counters.shed == watcher.count(TraceKind.OVERLOAD, "shed") == 2
-    assert server.counters.accepted == 4
-
-
-def test_by_default_what_is_shed_is_just_closed() -> None:
-    server = ThreadingTCPServer(HERE, Stay)
-    server.max_connections, server.when_full = 1, "shed"
-    server.trace = watcher = Watcher()
-    with running(server), connected_and_served(server, watcher):
-        assert visit(server) == b""
-
-
-def test_requests_closed_behind_the_servers_back_make_room_after_a_while(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(serving, "SWEEP_INTERVAL", 0.01)
-
-    class Server(TCPServer):
-        max_connections = 1
-        kept: Any = None
-
-        def process_request(self, request: Any, client_address: Any) -> Any:
-            if self.kept is not None:
-                return super().process_request(request, client_address)
-            self.kept = request
-            return None
-
-    server = Server(HERE, Upper)
-    server.trace = watcher = Watcher()
-    with running(server):
-        with connect(server):
-            watcher.wait_for(TraceKind.LEAVE, "process_request")
-            second = connect(server)
-            second.sendall(b"hello\n")
-            server.kept.close()
-            assert read_to_end(second) == b"HELLO\n"
-    assert server.counters.closed == 2
-
-
-def test_a_suspended_server_lets_nobody_in(server: PatientServer) -> None:
-    server.suspend()
-    server.timeout = 0
-    client = connect(server)
-    client.sendall(b"hello\n")
-    assert server.handle_request() == "timed out"
-    server.resume()
-    assert server.handle_request() is None
-    assert read_to_end(client) == b"HELLO\n"
-
-
-def test_a_loop_is_suspended_and_resumed_at_once(server: PatientServer, sleeps: Sleeps) -> None:
-    server.trace = watcher = Watcher()
-    server.suspend()
-    with running(server):
-        watcher.wait_until_serving()
-        client = connect(server)
-        client.sendall(b"hello\n")
-        server.resume()
-        assert read_to_end(client) == b"HELLO\n"
-        server.suspend()
-        with connect(server):
-            server.shutdown()
-    assert server.counters.accepted == 1
-    assert set(sleeps.timeouts) == {None}
-
-
-@pytest.mark.parametrize("name", ["serve_forever", "handle_request"])
-def test_limits_are_checked_before_serving(server: PatientServer, name: str) -> None:
-    server.max_connections = -1
-    with pytest.raises(ValueError, match=r"max_connections must be 1 or more, .* not -1"):
-        getattr(server, name)()
-    assert server._lifecycle.loop is State.IDLE
 
 
 # The trace.
