@@ -377,6 +377,11 @@ def test_a_server_with_room_does_not_look() -> None:
     assert len(server._ledger) == 2
 
 
+def test_a_request_is_observed_only_by_a_backend_that_can() -> None:
+    request = Request()
+    assert MemoryServer()._observed(request) is request
+
+
 def test_a_listener_is_alive_unless_a_backend_sees_otherwise() -> None:
     server = MemoryServer()
     assert server._lifecycle.listener is State.NEW
