@@ -36,11 +36,13 @@ MODULES: Final = (
     "sansio_server.hooks",
     "sansio_server.serving",
     "sansio_server.loop",
+    "sansio_server.tasks",
     "sansio_server.request",
     "sansio_server.driver",
     "sansio_server.deferred",
     "sansio_server.lifecycle",
     "sansio_server.accept_errors",
+    "sansio_server.stacks",
     "sansio_server.diagrams",
 )
 
