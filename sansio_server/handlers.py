@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -90,11 +90,30 @@ class BaseRequestHandler:
                 self.request = adapt(request)
             Deferred(self._run())
             return
-        self.setup()
+        result = self.setup()
+        if result is not None:
+            self._drop("setup", result)
         try:
-            self.handle()
+            result = self.handle()
+            if result is not None:
+                self._drop("handle", result)
         finally:
-            self.finish()
+            result = self.finish()
+            if result is not None:
+                self._drop("finish", result)
+
+    def _drop(self, name: str, result: object) -> None:
+        """Drop what a method of a blocking handler returned.
+
+        :raises TypeError: it is to be awaited, and here is nobody who could.
+        """
+        if is_awaitable(result) and not isinstance(result, Deferred):
+            if isinstance(result, Coroutine):
+                result.close()
+            raise TypeError(
+                f"{type(self).__qualname__}.{name}() is to be awaited, but the class does not show "
+                "that it is asynchronous: define it with async def, or set asynchronous = True"
+            )
 
     async def _run(self) -> None:
         await _settled(self.setup())
