@@ -399,6 +399,7 @@ DIFFERENCES = (
                 kinds=INET,
             ),
         ),
+        names=("allow_reuse_port",),
         surface=("attribute allow_reuse_port = False",),
         when=older_than(3, 11),
     ),
