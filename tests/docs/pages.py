@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglo
 LANGUAGES = {"python", "output", "console", "text", "mermaid"}
 
 _FENCE = re.compile(r"```(?P<language>\S*)$")
-_MARKER = re.compile(r"<!-- (?P<key>file|not run): (?P<value>.+) -->$")
+_MARKER = re.compile(r"<!-- (?P<key>file|not run|excerpt): (?P<value>.+) -->$")
 _HEADING = re.compile(r"#{1,6} (?P<title>.+)$")
 _CODE_SPAN = re.compile(r"`[^`]*`")
 
@@ -30,7 +30,7 @@ class Block:
     """A fenced block, and what the marker in the line before it says.
 
     `<!-- file: NAME -->` makes a file of it that every page can import; `<!-- not run: WHY -->`
-    keeps it from being run.
+    keeps it from being run; `<!-- excerpt: PATH -->` says that it stands in a file of the project.
     """
 
     page: Path
@@ -39,6 +39,12 @@ class Block:
     text: str
     file: str | None = None
     not_run: str | None = None
+    excerpt: str | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether this is Python to be run where it stands."""
+        return self.language == "python" and self.not_run is None and self.excerpt is None
 
     def __str__(self) -> str:
         return f"{name_of(self.page)}:{self.line}"

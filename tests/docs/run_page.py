@@ -41,7 +41,7 @@ def main(page: Path) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     nothing = Block(page, 0, "", "")
     for block, following in pairwise([*blocks(page), nothing]):
-        if block.language == "python" and block.not_run is None:
+        if block.runs:
             printed = run_block(block, names)
             shown = following.text if following.language == "output" else ""
             assert printed == shown, f"{block} prints\n{printed}"

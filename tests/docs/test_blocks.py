@@ -34,6 +34,13 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_excerpts_stand_where_they_are_said_to(page: Path) -> None:
+    excerpts = [(block, block.excerpt) for block in blocks(page) if block.excerpt is not None]
+    strays = [str(block) for block, path in excerpts if block.text not in (ROOT / path).read_text()]
+    assert strays == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_languages_are_known(page: Path) -> None:
     strays = [f"{block}: {block.language!r}" for block in blocks(page)]
     assert [stray for stray in strays if stray.split("'")[1] not in LANGUAGES] == []
