@@ -82,6 +82,9 @@ class DrivenServer(Protocol):
     def _emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
         """Add an event to the trace, if there is one."""
 
+    def _end_early(self, place: Place) -> None:
+        """Let who serves *place* come to an end: it was cut before its request was in hand."""
+
     def _release(self, place: Place) -> None:
         """Give back the place of a request that is over."""
 
@@ -129,7 +132,9 @@ def continue_request(
     """
     place = place_of(server, request, client_address)
     place.in_place = entry is _HERE
-    place.request = request
+    place.request = request  # before looking: who cuts it looks the other way round
+    if place.cut:
+        server._end_early(place)
     if place.worker is None:
         place.worker = worker
     return drive(server, entry, request, client_address, place)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from sansio_server.request import Step
 from sansio_server.trace import TraceKind
 from sync_backend import (
     BaseRequestHandler,
@@ -149,6 +150,15 @@ def test_a_mute_client_is_cut_in_time() -> None:
         assert visit(server) == b""
     assert told.outcome == b""
     assert server.counters.cut == 1
+
+
+def test_a_request_that_was_cut_before_it_was_in_hand_ends_all_the_same() -> None:
+    told = Told()
+    with TCPServer(HERE, told) as server, connect(server):
+        request, address = server.get_request()
+        server._cut(server._place_of(request, address), "request_timeout")
+        server.continue_request(Step.FINISH, request, address)
+    assert told.outcome == b""
 
 
 def test_a_client_who_does_not_read_is_cut_in_time() -> None:
