@@ -68,5 +68,6 @@ def test_connections_leave_nothing_behind(
         after = use_after(program, address, connections)
         program.tell("")
         assert program.end() == []
-    assert attrs.evolve(after, memory=0) == attrs.evolve(before, memory=0)
+    assert (after.descriptors, after.children) == (before.descriptors, before.children)
+    assert max(before.threads, after.threads) <= 2  # the last may be just about to end
     assert after.memory - before.memory < SLACK
