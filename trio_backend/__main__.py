@@ -17,6 +17,7 @@ for the client whenever the request, rfile or wfile would block. All handlers sh
     that asks for it blocks the thread, and the first never gets to let it go.
   - threading.local() is the same for all of them; context variables are each handler's own.
   - A request can be used by its own handler alone, not by threads that the handler starts.
+  - A connection that the program wraps in TLS is refused: such sockets can only block.
 """
 
 

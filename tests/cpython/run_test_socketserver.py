@@ -2,6 +2,7 @@
 
     python run_test_socketserver.py sync_backend
     python run_test_socketserver.py sync_backend --tests test.test_wsgiref --without test_some_case
+    python run_test_socketserver.py trio_backend.blocking --greenlets
 
 The last line printed is a JSON object: how many tests ran, and which were skipped or failed. The
 replacement holds for this process alone, so that each run is one of its own.
@@ -55,10 +56,14 @@ def main() -> int:
     parser.add_argument("replacement", help="the module to take for socketserver")
     parser.add_argument("--tests", nargs="+", default=["test.test_socketserver"])
     parser.add_argument("--without", nargs="+", default=[], help="parts of ids of tests left out")
+    parser.add_argument("--greenlets", action="store_true", help="run handlers in greenlets")
     arguments = parser.parse_args()
 
     sys.path.insert(0, str(ROOT))
-    replace_socketserver(importlib.import_module(arguments.replacement))
+    replacement = importlib.import_module(arguments.replacement)
+    if arguments.greenlets:
+        vars(replacement)["BaseServer"].blocking_handlers = "greenlets"
+    replace_socketserver(replacement)
     # As regrtest's option -u does, before any test is imported.
     vars(importlib.import_module("test.support"))["use_resources"] = ["network", "walltime"]
     suite = load(arguments.tests, arguments.without)

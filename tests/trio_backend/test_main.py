@@ -69,5 +69,5 @@ def test_help_tells_the_limits_of_greenlets(tmp_path: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     usage = "usage: python -m trio_backend [-h] [--greenlets] (PROGRAM | -m MODULE) [ARGUMENT ...]"
     assert ended.stdout.startswith(usage)
-    for limit in "time.sleep()", "threading.Lock", "threading.local()", "threads":
+    for limit in "time.sleep()", "threading.Lock", "threading.local()", "threads", "TLS":
         assert limit in ended.stdout
