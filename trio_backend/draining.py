@@ -48,7 +48,7 @@ class Draining(draining.Draining):
         del self._workers[place]
         place.worker = place.request = None
         if place.open:
-            # An override keeps it, and may close it by itself: to be looked for if there is no room.
+            # An override keeps it, and may close it by itself: it is looked for when room is.
             self._sweeps = True
             if self._awaiting:
                 self._released()

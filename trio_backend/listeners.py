@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -197,7 +198,7 @@ class ListenerServer(BaseServer):
 
     async def _shutdown_request(self, request: Any) -> None:
         try:
-            with trio.move_on_after(self.close_timeout):
+            with self._time_to_close():
                 await request.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # the client has gone already
@@ -211,11 +212,20 @@ class ListenerServer(BaseServer):
     async def _close_request(self, request: Any) -> None:
         place = self._ledger.find_exactly(self._request_key(request))
         try:
-            with suppress(trio.BrokenResourceError), trio.move_on_after(self.close_timeout):
+            with suppress(trio.BrokenResourceError), self._time_to_close():
                 await request.aclose()
         finally:
             if place is not None:
                 self._release(place)
+
+    def _time_to_close(self) -> trio.CancelScope:
+        """Return what ends closing when it takes too long; or at once, if this is cancelled.
+
+        Then it says so no more: somebody is told of it already, perhaps beside something else.
+        """
+        if trio.current_effective_deadline() == -math.inf:
+            return trio.CancelScope(deadline=-math.inf, shield=True)
+        return trio.move_on_after(self.close_timeout)
 
     async def _discard(self, request: Any) -> None:
         if isinstance(request, StreamRequest) and not request.closed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import trio
@@ -121,9 +121,14 @@ class Tasks(Draining):
         worker = self._workers.get(place)
         if worker is not None and worker.task is task:
             worker.request = request
-            rest = continue_request(self, entry, request, client_address, worker)
-            return _NOTHING if rest is None else Deferred(rest)
+            return Deferred(self._continue_here(entry, request, client_address))
         return Deferred(self._continue_elsewhere(entry, request, client_address))
+
+    async def _continue_here(self, entry: Step, request: Any, client_address: Any) -> None:
+        # Not begun before it is awaited: an override that raises instead has not let it begin.
+        rest = continue_request(self, entry, request, client_address, None)
+        if rest is not None:
+            await rest
 
     async def _continue_elsewhere(self, entry: Step, request: Any, client_address: Any) -> None:
         """Serve the rest of a request in a task that the application has started."""
@@ -185,16 +190,6 @@ class Tasks(Draining):
 
     async def _discard(self, request: Any) -> None:
         """Close *request* by force, if it is open."""
-
-
-class _Nothing:
-    """What is to be awaited of something that needed no waiting."""
-
-    def __await__(self) -> Iterator[Any]:
-        return iter(())
-
-
-_NOTHING = _Nothing()
 
 
 async def settled(result: Any) -> Any:
