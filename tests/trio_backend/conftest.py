@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 import trio._core._thread_cache
-from pytest_trio.enable_trio_mode import *  # noqa: F403 - this is how it is asked for
+from pytest_trio.enable_trio_mode import *  # type: ignore[import-untyped]  # noqa: F403
 
 from sansio_server.deferred import waiting
 
 
 @pytest.fixture(autouse=True, scope="session")
 def idle_threads_end_soon() -> Iterator[None]:
-    """Let trio's idle threads end before the end of the test is looked at, not after ten seconds."""
+    """Let trio's idle threads end before the end of the test is looked at."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trio._core._thread_cache, "IDLE_TIMEOUT", 0.05)
         yield

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+import trio.lowlevel
 import trio.testing
 
 from sansio_server.trace import TraceEvent, TraceKind
@@ -27,8 +28,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self.closes = 0
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        data: bytes = await self.ends.receive_some(max_bytes)
-        return data
+        return bytes(await self.ends.receive_some(max_bytes))
 
     async def send_all(self, data: Any) -> None:
         await self.ends.send_all(data)
@@ -156,10 +156,11 @@ async def connect(server: Any) -> trio.SocketStream:
 
 
 async def read_to_end(stream: trio.abc.ReceiveStream) -> bytes:
-    """Read all that comes."""
+    """Read all that comes, and close the client's end."""
     data = b""
-    async for chunk in stream:
-        data += chunk
+    async with stream:
+        async for chunk in stream:
+            data += chunk
     return data
 
 
@@ -174,7 +175,7 @@ async def ask(stream: trio.abc.HalfCloseableStream, data: bytes = b"hello\n") ->
 async def until(condition: Callable[[], bool]) -> None:
     """Give other tasks their turns until something holds."""
     while not condition():
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
 
 
 Awaits = Callable[[], Awaitable[Any]]

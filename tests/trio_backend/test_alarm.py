@@ -22,9 +22,13 @@ async def sleeping(alarm: Alarm, *args: Any) -> tuple[bool, float]:
     return came, trio.current_time() - begun
 
 
+async def two_seconds() -> None:
+    await trio.sleep(2)
+
+
 async def test_what_is_waited_for_may_come_first(autojump_clock: trio.testing.MockClock) -> None:
     alarm = Alarm()
-    assert await sleeping(alarm, math.inf, lambda: trio.sleep(2)) == (True, 2)
+    assert await sleeping(alarm, math.inf, two_seconds) == (True, 2)
 
 
 async def test_the_time_may_come_first(autojump_clock: trio.testing.MockClock) -> None:
@@ -118,7 +122,7 @@ async def test_a_sleep_may_go_on_in_spite_of_the_alarm(
             await trio.sleep(1)
             alarm.ring()
 
-        came = await sleeping(alarm, math.inf, lambda: trio.sleep(2), lambda: goes_on)
+        came = await sleeping(alarm, math.inf, two_seconds, lambda: goes_on)
     assert came == ((True, 2) if goes_on else (False, 1))
 
 
@@ -128,7 +132,7 @@ async def test_a_sleep_may_begin_in_spite_of_the_alarm(
 ) -> None:
     alarm = Alarm()
     alarm.ring()
-    came = await sleeping(alarm, math.inf, lambda: trio.sleep(2), lambda: goes_on)
+    came = await sleeping(alarm, math.inf, two_seconds, lambda: goes_on)
     assert came == ((True, 2) if goes_on else (False, 0))
 
 

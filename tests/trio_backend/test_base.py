@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.lowlevel
 import trio.testing
 
 from sansio_server.handlers import BaseRequestHandler, StreamRequestHandler
@@ -340,7 +341,7 @@ async def test_no_more_are_let_in_at_once_than_there_is_room_for() -> None:
     async def handler(request: Any, client_address: Any, server: Any) -> None:
         nonlocal most
         most = max(most, len(server._ledger))
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         await request.sendall(b"done")
 
     async with Server(("127.0.0.1", 0), handler) as server:
@@ -671,7 +672,7 @@ async def test_a_stop_as_it_begins_is_not_lost(steps: int, autojump_clock: Clock
     async with server, trio.open_nursery() as nursery:
         nursery.start_soon(server.serve_forever)
         for _ in range(steps):
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
         server.shutdown()
     assert server._lifecycle.loop is State.IDLE
 
