@@ -43,15 +43,14 @@ class Starving:
         return failure
 
     def fill(self) -> tuple[socket.socket, tuple[float, float]]:
-        """Connect until the server cannot accept; return the client it cannot, and that failure."""
+        """Connect until the server cannot accept; return a client it cannot, and that failure."""
         while True:
             client = connect(self.address)
-            failure = None
-            while failure is None and not self._is_served(client):
-                failure = self.hear()
-            if failure is not None:
-                return client, failure
             self.served.append(client)
+            while not self._is_served(client):
+                if (failure := self.hear()) is not None:
+                    # Whether this client was still accepted or not, another one cannot be.
+                    return connect(self.address), failure
 
     def _is_served(self, client: socket.socket) -> bool:
         """Wait until a client is served, or the program says something."""
