@@ -24,6 +24,12 @@ PAGE: Final = Path(__file__).parent / "reference.md"
 MODULES: Final = (
     "sync_backend",
     "sync_backend.runtime",
+    "trio_backend",
+    "trio_backend.blocking",
+    "trio_backend.listeners",
+    "trio_backend.tasks",
+    "trio_backend.draining",
+    "trio_backend.runtime",
     "sansio_server.handlers",
     "sansio_server.streams",
     "sansio_server.buffers",
@@ -278,8 +284,11 @@ def _named(module: ModuleType) -> Iterator[tuple[str, Any, ModuleType]]:
     """Each name that a module exports, what it stands for, and the module that makes it."""
     is_package = hasattr(module, "__path__")
     for name in module.__all__:
+        thing = getattr(module, name)
         home = home_of(module, name) if is_package else module.__name__
-        yield name, getattr(module, name), importlib.import_module(home)
+        if not is_package and getattr(thing, "__module__", None) in MODULES:
+            home = thing.__module__  # what it passes on of another one
+        yield name, thing, importlib.import_module(home)
 
 
 def _is_class(thing: Any) -> bool:

@@ -74,6 +74,8 @@ def about_python(words: list[str]) -> str | None:
     if words[0] != "-m":
         return about_file(words[0], words[1:])
     module, *rest = words[1:]
+    if module == "trio_backend" and rest[0] == "--greenlets":
+        del rest[0]
     if module in ("sync_backend", "trio_backend"):
         return about_program_to_run(rest)
     if module == "sansio_server":
@@ -127,6 +129,8 @@ def test_it_can_be_typed(words: list[str]) -> None:
         "python no_such_file.py",
         "python -m no_such_module",
         "python -m sync_backend -m no_such_module",
+        "python -m sync_backend --greenlets program.py",
+        "python -m trio_backend --greenlets -m no_such_module",
         "python examples/tcp_server.py --no-such-option",
         "no-such-program",
     ],

@@ -57,3 +57,14 @@ def test_signals_stop_the_service(folder: Path, number: signal.Signals) -> None:
     status, out, err = serve_and_signal(folder, "service.py", number)
     assert (status, err) == (0, "")
     assert re.fullmatch(r"drained in [\d.]+ s: [01] finished, 0 cut, 0 left behind\n", out)
+
+
+def test_the_application_ends_by_itself(folder: Path) -> None:
+    command = [sys.executable, "-W", "error", "counting.py"]
+    ended = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.fullmatch(
+        r"listening on 127\.0\.0\.1:\d+\ncounted to 50\n0 cut, 0 left behind\n", ended.stdout
+    )

@@ -10,6 +10,7 @@ import pytest
 
 import sansio_server
 import sync_backend
+import trio_backend
 from docs.make_reference import MODULES, PAGE, markdown, page
 
 NO_CORE = {"sansio_server.cli", "sansio_server.testing", "sansio_server.__main__"}
@@ -19,7 +20,7 @@ def test_it_is_up_to_date() -> None:
     assert PAGE.read_text() == page(), "run: python docs/make_reference.py"
 
 
-@pytest.mark.parametrize("package", [sansio_server, sync_backend])
+@pytest.mark.parametrize("package", [sansio_server, sync_backend, trio_backend])
 def test_every_public_name_is_there(package: object) -> None:
     entries = set(re.findall(r"^### (\w+)", PAGE.read_text(), re.MULTILINE))
     assert set(package.__all__) - entries == set()  # type: ignore[attr-defined]
