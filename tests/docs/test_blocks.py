@@ -33,10 +33,20 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
+def lines_of(text: str, indent: str = "") -> str:
+    """Return lines without the empty ones, which formatters put where they like."""
+    return "".join(f"{indent}{line}\n" for line in text.splitlines() if line)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_excerpts_stand_where_they_are_said_to(page: Path) -> None:
-    excerpts = [(block, block.excerpt) for block in blocks(page) if block.excerpt is not None]
-    strays = [str(block) for block, path in excerpts if block.text not in (ROOT / path).read_text()]
+    strays = []
+    for block in blocks(page):
+        if block.excerpt is not None:
+            source = lines_of((ROOT / block.excerpt).read_text())
+            # Methods are shown without their class, and so without its indentation.
+            if not any(lines_of(block.text, indent) in source for indent in ("", "    ")):
+                strays.append(str(block))
     assert strays == []
 
 
