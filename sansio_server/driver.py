@@ -277,7 +277,7 @@ def _after_error(server: DrivenServer, step: Step, place: Place, error: BaseExce
     following = row[outcome]
     if following is _RAISED:
         place.request = place.worker = None  # until an override, perhaps, continues it again
-    elif outcome is not _OVER:
+    elif outcome is not _OVER and not (outcome is _ESCAPED and place.cut):
         server._ledger.count("errors")
     return following
 

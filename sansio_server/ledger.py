@@ -35,7 +35,7 @@ class Counters:
     closed: int = 0
     """requests that are over, for whatever reason"""
     errors: int = 0
-    """exceptions that hooks raised"""
+    """exceptions that hooks raised, but for the cancellation of requests that were cut"""
     cut: int = 0
     """requests cut by ``request_timeout`` or at the end of a drain"""
     connection_errors: int = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import product
 from typing import Any
 
@@ -252,6 +253,23 @@ def test_a_request_in_place_is_in_the_hands_of_its_worker() -> None:
     server = Server()
     server.serve(Request())
     assert server.counters == Counters(accepted=1, closed=1, errors=1)
+
+
+@pytest.mark.parametrize(("raised", "errors"), [(Escape, 0), (Failure, 1)])
+def test_who_is_cut_and_goes_is_no_error(raised: type[BaseException], errors: int) -> None:
+    class Server(MemoryServer):
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            [place] = self._ledger
+            self._cut(place, "drain")
+            raise raised
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            pass
+
+    server = Server()
+    with suppress(Escape):
+        server.serve(Request())
+    assert server.counters == Counters(accepted=1, closed=1, errors=errors, cut=1)
 
 
 def test_who_gave_a_request_away_may_have_said_who_works_at_it() -> None:
