@@ -64,6 +64,7 @@ class Backend:
 
 
 _BLOCKING: Final = "sansio_server.cli.blocking"
+_NURSERY: Final = "sansio_server.cli.nursery"
 
 BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
     {
@@ -71,5 +72,7 @@ BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
         "threads": Backend("each request in a thread, which is reused", _BLOCKING),
         # As many as ForkingMixIn has, in the standard library too.
         "forks": Backend("each request in a child process", _BLOCKING, max_connections=40),
+        "trio": Backend("each request in a trio task, blocking handlers in threads", _NURSERY),
+        "trio-greenlets": Backend("each request in a trio task, blocking handlers too", _NURSERY),
     }
 )

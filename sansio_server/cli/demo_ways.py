@@ -6,16 +6,21 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import attrs
+import trio
 
+import trio_backend.blocking
 from sansio_server import BaseRequestHandler, TraceEvent, TraceKind
 from sansio_server.trace import Trace
 
+from . import nursery
 from .addresses import Address, Kind, resolve
 from .blocking import server_class
+from .running import find_class
 from .targets import Handler
 
 __all__ = ["TRANSPORTS", "WAYS", "Recorder", "Running", "Transport", "Upper", "UpperAsync", "Way"]
@@ -184,6 +189,63 @@ def _blocking(backend: str, **attributes: Any) -> Start:
     return start
 
 
+class _InTrio:
+    """A server of the trio backend, whose run has a thread of its own."""
+
+    def __init__(self, server: Any) -> None:
+        self.address = server.server_address
+        self._server = server
+        self._run = threading.Thread(target=trio.run, args=(server.serve_forever,), daemon=True)
+        self._run.start()
+
+    def stop(self) -> None:
+        """Stop, and wait until nothing is left."""
+        self._server.shutdown()
+        self._run.join(PATIENCE)
+        self._server.server_close()
+
+
+def _in_trio(backend: str) -> Start:
+    """Return what serves on the trio backend.
+
+    :param backend: as for the command ``serve``.
+    """
+
+    def start(address: Address, handler: Handler, trace: Trace) -> Running:
+        family, server_address = resolve(address)
+        make = nursery.server_class(
+            address.kind,
+            backend,
+            address_family=family,
+            trace=staticmethod(trace),
+            drain_timeout=PATIENCE,
+        )
+        return _InTrio(make(server_address, handler))
+
+    return start
+
+
+def _over_trio(mix_in: str, blocking_handlers: str) -> Start:
+    """Return what serves with the blocking classes whose waiting is trio's."""
+
+    def start(address: Address, handler: Handler, trace: Trace) -> Running:
+        family, server_address = resolve(address)
+        make = find_class(
+            trio_backend.blocking,
+            mix_in,
+            address.kind,
+            address_family=family,
+            blocking_handlers=blocking_handlers,
+            trace=staticmethod(trace),
+            drain_timeout=PATIENCE,
+        )
+        return _Blocking(make(server_address, handler))
+
+    return start
+
+
+_HAS_GREENLETS: Final = find_spec("greenlet") is not None
+
 WAYS: Final = (
     Way("inline", Upper, _blocking("inline")),
     Way("threads", Upper, _blocking("threads")),
@@ -191,6 +253,16 @@ WAYS: Final = (
     *((Way("forks", Upper, _blocking("forks")),) if hasattr(os, "fork") else ()),
     Way("inline, async handler", UpperAsync, _blocking("inline")),
     Way("threads, async handler", UpperAsync, _blocking("threads")),
+    Way("trio, async handler", UpperAsync, _in_trio("trio")),
+    Way("trio, threads", Upper, _in_trio("trio")),
+    *((Way("trio, greenlets", Upper, _in_trio("trio-greenlets")),) if _HAS_GREENLETS else ()),
+    Way("blocking on trio, inline", Upper, _over_trio("", "threads")),
+    Way("blocking on trio, threads", Upper, _over_trio("ThreadingMixIn", "threads")),
+    *(
+        (Way("blocking on trio, greenlets", Upper, _over_trio("ThreadingMixIn", "greenlets")),)
+        if _HAS_GREENLETS
+        else ()
+    ),
 )
 
 

@@ -122,7 +122,7 @@ def _defaults() -> str:
     ways: dict[int, list[str]] = {}
     for name, row in BACKENDS.items():
         ways.setdefault(row.max_connections, []).append(name)
-    return ", ".join(f"{number} for {' and '.join(names)}" for number, names in ways.items())
+    return "; ".join(f"{number} for {', '.join(names)}" for number, names in ways.items())
 
 
 def _address(text: str) -> Address:

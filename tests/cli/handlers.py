@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import socketserver
 import threading
-from typing import Any
+from typing import Any, ClassVar
+
+import trio
 
 from sansio_server import BaseRequestHandler, DatagramRequestHandler, StreamRequestHandler
 from sync_backend import TCPServer
@@ -71,6 +73,43 @@ class Leaves(BaseRequestHandler):
 
 async def shout(request: Any, client_address: Any, server: Any) -> None:
     await request.sendall((await request.recv(1024)).upper())
+
+
+async def waits_a_moment(request: Any, client_address: Any, server: Any) -> None:
+    """Needs trio."""
+    with trio.move_on_after(0.01):
+        await trio.sleep_forever()
+    await shout(request, client_address, server)
+
+
+async def which_run(request: Any, client_address: Any, server: Any) -> None:
+    await request.recv(1024)
+    await request.sendall(b"%d" % id(trio.lowlevel.current_trio_token()))
+
+
+async def leaves_twice(request: Any, client_address: Any, server: Any) -> None:
+    await request.recv(1024)
+
+    async def leave(status: str) -> None:
+        raise SystemExit(status)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leave, "one")
+        nursery.start_soon(leave, "two")
+
+
+class Threads(BaseRequestHandler):
+    """Waits for the client to go, or says how many threads handlers are in."""
+
+    serving: ClassVar[list[int]] = []
+
+    def handle(self) -> None:
+        self.serving.append(threading.get_ident())
+        if self.request.recv(1024) == b"count":
+            self.request.sendall(b"%d" % len(set(self.serving)))
+        else:
+            self.request.sendall(b"waiting")
+            self.request.recv(1024)
 
 
 class Namespace:

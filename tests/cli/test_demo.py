@@ -30,7 +30,7 @@ def test_it_shows_that_all_agree(tmp_path: Path) -> None:
     assert (ended.status, ended.err) == (0, "")
     head, *rows, blank, total = ended.out
     assert head.split("  ")[0] == "way of serving"
-    assert len(rows) == len(WAYS) * len(TRANSPORTS) == 24
+    assert len(rows) == len(WAYS) * len(TRANSPORTS) == 48
     for row in rows:
         name, over, sent, received, took, hooks = re.split(r" {2,}", row)
         assert name in [way.name for way in WAYS]
@@ -38,7 +38,7 @@ def test_it_shows_that_all_agree(tmp_path: Path) -> None:
         assert received == sent.upper()
         assert re.fullmatch(r"\d+\.\d ms", took)
         assert hooks == ("verify, process, finish, shutdown" if row is rows[0] else "equal")
-    assert (blank, total) == ("", "24 of 24 agree")
+    assert (blank, total) == ("", "48 of 48 agree")
     assert list(tmp_path.iterdir()) == []
 
 

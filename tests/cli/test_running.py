@@ -1,4 +1,4 @@
-"""Serving on the blocking backend: from the first line printed to the last."""
+"""Serving from the first line printed to the last, which is the same for every backend."""
 
 from __future__ import annotations
 
@@ -14,11 +14,8 @@ from pathlib import Path
 
 import pytest
 
-import sync_backend
 from sansio_server.cli import main
 from sansio_server.cli.backends import BACKENDS
-from sansio_server.cli.blocking import server_class
-from sansio_server.cli.console import CommandError
 from tests.cli.commands import PATIENCE, Serving, serving, trace_pipe
 
 HERE = "tcp:127.0.0.1:0"
@@ -153,7 +150,10 @@ def test_a_handler_that_never_ends_is_left_behind(backend: str, tmp_path: Path) 
         assert client.recv(1024) == b""
         ended = server.end()
     assert ended.status == 0
-    assert "s: 0 finished, 1 cut, " in ended.out[0]
+    if backend == "trio-greenlets":  # whoever blocks all greenlets blocks the drain
+        assert ended.out[0].endswith(": 1 accepted, 0 closed")
+    else:
+        assert "s: 0 finished, 1 cut, " in ended.out[0]
 
 
 @ALL_BACKENDS
@@ -199,23 +199,13 @@ def test_so_does_a_sigterm(tmp_path: Path) -> None:
         assert server.stop(signal.SIGTERM).status == 128 + signal.SIGTERM
 
 
-def test_children_do_not_hear_ctrl_c() -> None:
-    with serving("Pid", "--bind", HERE, "--backend", "forks") as server:
-        with server.connect() as client:
-            pid = int(client.recv(1024))
-            assert pid != server.process.pid
-            os.kill(pid, signal.SIGINT)
-            client.sendall(b"still there?")
-            assert client.recv(1024) == b"STILL THERE?"
-        assert server.stop().status == 0
-
-
 # What the system refuses.
 
 
-def test_a_loop_that_ends_by_itself_ends_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["inline", "trio", "trio-greenlets"])
+def test_a_loop_that_ends_by_itself_ends_all(backend: str, tmp_path: Path) -> None:
     path = tmp_path / "socket"
-    options = ["--backend", "inline", "--bind", f"unix:{path}", "--bind", HERE]
+    options = ["--backend", backend, "--bind", f"unix:{path}", "--bind", HERE]
     with serving("Leaves", *options) as server:
         assert server.ask(number=1) == b""
         ended = server.end()
@@ -301,23 +291,7 @@ def test_a_trace_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_
     assert why == f"write the trace {tmp_path}: Is a directory"
 
 
-def test_a_system_without_fork(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(sync_backend, "ForkingMixIn")
-    with pytest.raises(CommandError, match="no attribute 'ForkingMixIn'") as info:
-        server_class("tcp", "forks")
-    assert info.value.status == 1
-
-
 # What it is made of.
-
-
-def test_server_classes_have_the_names_that_people_know() -> None:
-    assert server_class("tcp", "inline").__name__ == "TCPServer"
-    made = server_class("unixgram", "threads", daemon_threads=True)
-    assert made.__name__ == "ThreadingUnixDatagramServer"
-    for base in (sync_backend.ThreadingMixIn, sync_backend.UnixDatagramServer):
-        assert issubclass(made, base)
-    assert vars(made)["daemon_threads"]
 
 
 @ALL_BACKENDS

@@ -1,0 +1,228 @@
+"""Serving from the first line printed to the last; how it is done is a backend's matter.
+
+The main thread is for signals. Who serves does so in other threads, which are waited for as long as
+was asked for, and no longer.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, closing, nullcontext
+from queue import Empty, SimpleQueue
+from types import ModuleType
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from sansio_server.limits import Limits
+
+from .addresses import Address, Kind, resolve
+from .backends import Plan
+from .console import REFUSED, CommandError, complain, say
+from .signals import telling
+from .trace_file import TraceFile
+from .unix_paths import OwnPathMixIn
+
+__all__ = ["CLOSED", "ENDED", "Events", "Served", "find_class", "open_server", "run"]
+
+_Self = TypeVar("_Self", bound="Served")
+
+#: Seconds that a drain may be late, before the process ends without it: a handler in a greenlet
+#: that blocks its thread blocks the drain, too.
+_LATENESS: Final = 1.0
+
+#: What the main thread is told: :data:`ENDED`, :data:`CLOSED` or a signal.
+Events = SimpleQueue[Any]
+#: A loop has ended.
+ENDED: Final = "a loop has ended"
+#: A server that was told to stop is closed and drained.
+CLOSED: Final = "a server is closed"
+
+_BASES: Final[dict[Kind, str]] = {
+    "tcp": "TCPServer",
+    "udp": "UDPServer",
+    "unix": "UnixStreamServer",
+    "unixgram": "UnixDatagramServer",
+}
+
+
+def find_class(module: ModuleType, mix_in: str, kind: Kind, **attributes: Any) -> type[Any]:
+    """Return a server class, with *attributes*, for a kind of address.
+
+    :param module: where the class is, and
+    :param mix_in: the name of what goes before it; empty for nothing.
+    :raises CommandError: this system has no such sockets, or no fork.
+    """
+    names = [name for name in (mix_in, _BASES[kind]) if name]
+    try:
+        bases = tuple(getattr(module, name) for name in names)
+    except AttributeError as error:
+        raise CommandError(f"this system has not what it takes: {error}", REFUSED) from None
+    if kind in ("unix", "unixgram"):
+        bases = (OwnPathMixIn, *bases)
+    return type("".join(names).replace("MixIn", ""), bases, attributes)
+
+
+def open_server(
+    module: ModuleType, mix_in: str, plan: Plan, address: Address, **attributes: Any
+) -> Any:
+    """Return a server for one address, as planned, bound and listening.
+
+    The other arguments are those of :func:`find_class`.
+
+    :raises CommandError: the address cannot be bound.
+    """
+    try:
+        family, server_address = resolve(address)
+        make = find_class(
+            module,
+            mix_in,
+            address.kind,
+            address_family=family,
+            # For datagrams it would let a second server take what is meant for the first.
+            allow_reuse_address=address.kind == "tcp",
+            **attributes,
+            **attrs.asdict(plan.limits),
+        )
+        return make(server_address, plan.handler)
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot serve {address}: {_reason(error)}", REFUSED) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what the system says, without what the caller says anyway."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.partition(": cannot bind to ")[0]
+
+
+class Served:
+    """A server, and how its loop has ended.
+
+    :param events: told when the loop has ended (:data:`ENDED`) and, once, when the server has been
+        stopped and drained (:data:`CLOSED`).
+    :ivar address: where it is bound.
+    :ivar failure: what ended the loop, if it was an error.
+    """
+
+    def __init__(self, address: Address, server: Any, events: Events) -> None:
+        self.address = address.bound(server.server_address)
+        self.server = server
+        self.events = events
+        self.failure: BaseException | None = None
+
+    @classmethod
+    def open(  # noqa: PYI019 - typing.Self came with Python 3.11
+        cls: type[_Self], plan: Plan, address: Address, events: Events
+    ) -> _Self:
+        """Make a server for one address.
+
+        :raises CommandError: it cannot be bound.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def start(cls, opened: Sequence[Any]) -> None:
+        """Serve with all that were opened, in other threads."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop and drain, in another thread."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Give up at once whatever would outlive the process."""
+        if isinstance(self.server, OwnPathMixIn):
+            self.server.remove_path()
+
+    def __str__(self) -> str:
+        counters = ", ".join(
+            f"{count} {name.replace('_', ' ')}"
+            for name, count in attrs.asdict(self.server.counters).items()
+            if count or name in ("accepted", "closed")
+        )
+        report = self.server.drain_report
+        drained = "" if report is None else "; " + str(report).partition("\n")[0]
+        return f"served {self.address}: {counters}{drained}"
+
+
+def run(plan: Plan, way: type[Served]) -> int:
+    """Serve until Ctrl-C or SIGTERM, then drain; return the exit status.
+
+    A second signal ends the process at once.
+
+    :param way: how to serve.
+    :raises CommandError: an address cannot be bound, or the trace not be written.
+    """
+    events: Events = SimpleQueue()
+    trace = _open_trace(plan)
+    with telling(events.put), nullcontext() if trace is None else closing(trace):
+        opened = _open_all(plan, way, events)
+        if trace is not None:
+            for served in opened:
+                served.server.trace = trace.of(str(served.address))
+        way.start(opened)
+        say(*(f"listening on {served.address}" for served in opened))
+        events.get()  # a signal, or the end of a loop that nobody asked for
+        _stop(opened, events, plan.limits)
+    say(*map(str, opened))
+    failed = [served for served in opened if served.failure is not None]
+    for served in failed:
+        complain("sansio-server serve", f"{served.address} failed: {served.failure!r}")
+    return REFUSED if failed else 0
+
+
+def _open_all(plan: Plan, way: type[Served], events: Events) -> list[Served]:
+    opened: list[Served] = []
+    with ExitStack() as undo:
+        for address in plan.addresses:
+            served = way.open(plan, address, events)
+            undo.callback(served.server.server_close)
+            opened.append(served)
+        undo.pop_all()
+    return opened
+
+
+def _open_trace(plan: Plan) -> TraceFile | None:
+    if plan.trace is None:
+        return None
+    try:
+        return TraceFile(plan.trace)
+    except OSError as error:
+        raise CommandError(
+            f"cannot write the trace {plan.trace}: {_reason(error)}", REFUSED
+        ) from error
+
+
+def _stop(opened: list[Served], events: Events, limits: Limits) -> None:
+    """Drain all servers at the same time; another signal ends the process."""
+    patience = math.inf
+    if limits.drain_timeout is not None:
+        patience = limits.drain_timeout + limits.cut_timeout + _LATENESS
+    deadline = time.monotonic() + patience
+    for served in opened:
+        served.stop()
+    to_close = len(opened)
+    while to_close:
+        left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+        try:
+            event = events.get(timeout=left)
+        except Empty:
+            return
+        if isinstance(event, signal.Signals):
+            _force(opened, event)
+        elif event is CLOSED:
+            to_close -= 1
+
+
+def _force(opened: list[Served], why: signal.Signals) -> None:
+    for served in opened:
+        served.abandon()
+    complain("sansio-server serve", f"{why.name} came again: requests under way were cut off")
+    sys.stdout.flush()
+    os._exit(128 + why)
