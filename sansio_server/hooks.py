@@ -78,14 +78,15 @@ class ServerHooks:
     #: :class:`~sansio_server.driver.DrivenServer`.
     _carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None = None
 
-    def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
-        if not callable(RequestHandlerClass):
+    def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any] | None) -> None:
+        # None is what programs pass that only want an address, and never serve.
+        if RequestHandlerClass is not None and not callable(RequestHandlerClass):
             raise TypeError(
                 "RequestHandlerClass must be callable with (request, client_address, server), "
                 f"not {RequestHandlerClass!r}"
             )
         self.server_address: Any = server_address
-        self.RequestHandlerClass = RequestHandlerClass
+        self.RequestHandlerClass: Any = RequestHandlerClass
         self._lifecycle = Lifecycle()
         self._known_callable: Any = None  # the handler, and what was once found out about it
         self._adapts = False

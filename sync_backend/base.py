@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from threading import get_ident
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sansio_server.deferred import is_awaitable
@@ -44,7 +43,7 @@ class BaseServer(Controlled, Draining):
     #: What asynchronous handlers find in ``server.runtime``.
     runtime: ClassVar[BlockingRuntime] = BlockingRuntime()
 
-    def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
+    def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any] | None) -> None:
         super().__init__(server_address, RequestHandlerClass)
         #: Set when a stop was asked for: handlers may want to come to an end.
         self.stopping = Latch()
@@ -253,12 +252,7 @@ class BaseServer(Controlled, Draining):
     def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        exc_traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *args: object) -> None:
         self.server_close()
 
 

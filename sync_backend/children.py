@@ -124,3 +124,5 @@ class Children:
             if pidfd is not None:
                 os.close(pidfd)
         self._pids.clear()
+
+    __del__ = close

@@ -38,4 +38,4 @@ class Controlled(Serving):
         self._control.wake()
 
     def _new_lock(self) -> AbstractContextManager[Any]:
-        return threading.Lock()
+        return threading.RLock()  # a signal's handler may come to it again

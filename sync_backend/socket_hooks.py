@@ -50,7 +50,7 @@ class SocketHooks(ServerHooks):
     def __init__(
         self,
         server_address: Any,
-        RequestHandlerClass: Callable[..., Any],
+        RequestHandlerClass: Callable[..., Any] | None,
         bind_and_activate: bool = True,
     ) -> None:
         super().__init__(server_address, RequestHandlerClass)
@@ -168,7 +168,8 @@ class SocketHooks(ServerHooks):
         be faster after a wake-up. The descriptor alone is put into non-blocking mode: the socket's
         timeout is the program's, which may read and set it.
         """
-        os.set_blocking(self.fileno(), False)
+        if not self._listener_is_dead():  # an override may serve a socket of another kind
+            os.set_blocking(self.fileno(), False)
 
     def _gets_requests_itself(self) -> bool:
         """Say whether ``get_request`` is known not to wait, since no override stands in for it."""

@@ -24,7 +24,7 @@ class TCPServer(SocketHooks, BaseServer):
 
     def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
-        return BlockingRequest(request)
+        return request if isinstance(request, BlockingRequest) else BlockingRequest(request)
 
     def _observed(self, request: Any) -> Any:
         return observe(self, request)
@@ -36,7 +36,7 @@ class UDPServer(DatagramHooks, TCPServer):
     def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         data, sock = request
-        return data, BlockingRequest(sock)
+        return data, super()._async_request(sock)
 
 
 if hasattr(socket, "AF_UNIX"):

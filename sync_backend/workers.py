@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Final
 
-from sansio_server.ledger import Place
+from sansio_server.ledger import Place, current
 
 __all__ = ["IDLE_SECONDS", "Crew", "Job"]
 
@@ -61,6 +61,7 @@ class _RequestThread(threading.Thread):
         job = self.job
         del self.job
         job.ident = self.ident
+        current.set(job.place)
         try:
             super().run()
         finally:
@@ -83,7 +84,9 @@ class _Worker(threading.Thread):
             job.ident = self.ident
             stays = False
             try:
-                Context().run(job.target, *job.args)
+                context = Context()
+                context.run(current.set, job.place)
+                context.run(job.target, *job.args)
                 stays = self.crew.keep(self)
             finally:
                 # What a hook raised ends this thread, and goes where Thread takes it.

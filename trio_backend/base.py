@@ -47,7 +47,7 @@ class BaseServer(Tasks):
     #: What asynchronous handlers find in ``server.runtime``.
     runtime: ClassVar[TrioRuntime] = TrioRuntime()
 
-    def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any]) -> None:
+    def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any] | None) -> None:
         super().__init__(server_address, RequestHandlerClass)
         self._control = Control(self._lifecycle, self._seen)
         self._clock: trio.abc.Clock | None = None
@@ -303,7 +303,7 @@ class BaseServer(Tasks):
         return 0.0 if self._clock is None else self._clock.current_time()
 
     def _new_lock(self) -> AbstractContextManager[Any]:
-        return threading.Lock()  # blocking handlers close their requests in threads
+        return threading.RLock()  # blocking handlers close their requests in threads
 
     def _happened(self, event: Event) -> None:
         self._control.post(event)

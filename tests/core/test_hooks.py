@@ -37,7 +37,7 @@ class Bare(ServerHooks):
 # Being made.
 
 
-@pytest.mark.parametrize("handler", [None, "handler", 7, object()])
+@pytest.mark.parametrize("handler", ["handler", 7, object()])
 def test_what_cannot_be_called_is_no_handler(handler: Any) -> None:
     with pytest.raises(TypeError, match=r"^RequestHandlerClass must be callable with \(.*\), not "):
         ServerHooks("address", handler)

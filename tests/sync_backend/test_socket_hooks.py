@@ -196,7 +196,7 @@ def test_any_exception_while_binding_closes_the_server(error: type[BaseException
 # Other input that makes no sense.
 
 
-@pytest.mark.parametrize("handler", [None, "Handler", 7, object()], ids=name_of)
+@pytest.mark.parametrize("handler", ["Handler", 7, object()], ids=name_of)
 @pytest.mark.parametrize("kind", [sync_backend.BaseServer, TCPServer, UnixDatagramServer])
 def test_a_handler_that_cannot_be_called_is_named(kind: Any, handler: Any) -> None:
     before = descriptors()

@@ -266,3 +266,23 @@ def test_requests_do_not_pile_up() -> None:
         with server._progress:
             assert server._progress.wait_for(lambda: len(server._threads) == 0, PATIENCE)
         assert len(server._ledger) == 0
+
+
+def test_a_request_wrapped_in_its_thread_keeps_its_place() -> None:
+    """Under another name, as a new pair has it; or the place would never be given back."""
+
+    class Server(sync_backend.ThreadingUDPServer):
+        def process_request_thread(self, request: Any, client_address: Any) -> Any:
+            return super().process_request_thread((*request,)[:1] + request[1:], client_address)
+
+    for reuse in (False, True):
+        with Server(("127.0.0.1", 0), sync_backend.DatagramRequestHandler) as server:
+            server.reuse_threads = reuse
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(10)
+                for _ in range(5):
+                    client.sendto(b"hello", server.server_address)
+                    server.handle_request()
+                    client.recv(10)
+            server.drain(10)
+            assert len(server._ledger) == 0
