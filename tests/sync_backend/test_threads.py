@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextvars
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import sync_backend
 from sansio_server.trace import TraceKind
 from sync_backend import (
     BaseRequestHandler,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -70,6 +71,12 @@ class MemoryListener(trio.abc.Listener[MemoryStream]):
         return stream
 
     async def aclose(self) -> None:
+        """Close this; who has connected and was not accepted sees the end at once."""
+        with contextlib.suppress(trio.WouldBlock, trio.ClosedResourceError):
+            while True:
+                stream = self._receive.receive_nowait()
+                self.streams.remove(stream)
+                await trio.aclose_forcefully(stream)
         self._receive.close()
         self._send.close()
         await trio.lowlevel.checkpoint()
