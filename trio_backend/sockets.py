@@ -83,7 +83,7 @@ class UDPServer(DatagramHooks, TCPServer):
     def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         data, sock = request
-        return data, TrioRequest(sock) if isinstance(sock, socket.socket) else sock
+        return data, sock if isinstance(sock, TrioRequest) else TrioRequest(sock)
 
     def _bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
