@@ -59,6 +59,8 @@ class TraceFile:
         try:
             os.write(self._fd, line)
         except OSError as error:
+            if self._failed:
+                return  # it was closed meanwhile
             self._failed = True
             LOGGER.warning("the trace ends, %s cannot be written: %s", self._path, error)
 
