@@ -192,13 +192,16 @@ class StreamRequestHandler(BaseRequestHandler):
         """Flush and close the two files; the connection is the server's to close."""
         if self._runs_async:
             return Deferred(self._finish())
-        if not self.wfile.closed:
+        try:
             try:
-                self.wfile.flush()
+                if not self.wfile.closed:
+                    self.wfile.flush()
             except OSError:
                 pass  # the client is gone; nobody is left to be told
-        self.wfile.close()
-        self.rfile.close()
+            finally:
+                self.wfile.close()
+        finally:
+            self.rfile.close()  # or the connection stays open until this is collected
         return None
 
     async def _finish(self) -> None:

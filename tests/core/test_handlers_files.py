@@ -18,7 +18,7 @@ from sansio_server.handlers import (
 from sansio_server.streams import AsyncReader, AsyncWriter
 
 from .connections import AdaptingServer, AsyncMailbox, Connection, Mailbox
-from .memory import MemoryServer
+from .memory import Escape, Failure, MemoryServer
 
 # Streams.
 
@@ -122,6 +122,36 @@ def test_a_client_that_is_gone_is_not_told_of() -> None:
     for handler in (Blocking, Asynchronous):
         Server(handler).serve(Connection())
     assert errors == []
+
+
+@pytest.mark.parametrize("error", [Failure, Escape])
+@pytest.mark.parametrize("method", ["flush", "close"])
+def test_both_files_are_closed_whatever_that_raises(
+    method: str, error: type[BaseException]
+) -> None:
+    closed: list[str] = []
+
+    class File(io.BytesIO):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+        def close(self) -> None:
+            closed.append(self.name)
+            if (method, self.name) == ("close", "wfile"):
+                raise error
+
+        def flush(self) -> None:
+            if (method, self.name) == ("flush", "wfile"):
+                raise error
+
+    class Handler(StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile, self.wfile = File("rfile"), File("wfile")
+
+    with pytest.raises(error):
+        Handler(Connection(), "client", MemoryServer())
+    assert closed[:2] == ["wfile", "rfile"]
 
 
 def test_an_asynchronous_handler_has_asynchronous_files() -> None:
