@@ -6,10 +6,12 @@ import gc
 import sys
 import traceback
 from collections.abc import Iterator
-from types import CoroutineType, FrameType, GeneratorType
-from typing import Any
+from types import AsyncGeneratorType, CoroutineType, FrameType, GeneratorType
+from typing import Any, Final
 
 __all__ = ["coroutine_stack", "thread_stack"]
+
+_WRAPPERS: Final = frozenset({"coroutine_wrapper", "async_generator_asend"})
 
 
 def thread_stack(ident: int | None) -> str:
@@ -29,8 +31,9 @@ def _frames(awaited: Any) -> Iterator[tuple[FrameType, int]]:
             frame, following = awaited.cr_frame, awaited.cr_await
         elif isinstance(awaited, GeneratorType):
             frame, following = awaited.gi_frame, awaited.gi_yieldfrom
+        elif isinstance(awaited, AsyncGeneratorType):
+            frame, following = awaited.ag_frame, awaited.ag_await
         else:
-            # What __await__ of a coroutine returns shows the coroutine to the collector alone.
             frame, following = None, _wrapped(awaited)
         if frame is not None:
             yield frame, frame.f_lineno
@@ -38,8 +41,11 @@ def _frames(awaited: Any) -> Iterator[tuple[FrameType, int]]:
 
 
 def _wrapped(awaited: Any) -> Any:
-    if type(awaited).__name__ != "coroutine_wrapper":
+    """Return what is awaited by way of *awaited*, which shows it to the collector alone.
+
+    It is what ``__await__`` of a coroutine returned, or a step of an asynchronous generator.
+    """
+    if type(awaited).__name__ not in _WRAPPERS:
         return None
-    return next(
-        (each for each in gc.get_referents(awaited) if isinstance(each, CoroutineType)), None
-    )
+    wrapped = (CoroutineType, AsyncGeneratorType)
+    return next((each for each in gc.get_referents(awaited) if isinstance(each, wrapped)), None)

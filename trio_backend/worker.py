@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import traceback
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import trio
 
 from sansio_server.ledger import Place
+from sansio_server.stacks import coroutine_stack, thread_stack
 
 __all__ = ["Worker"]
-
-
-#: What coroutines, generators and asynchronous generators call their frame, and what they await.
-_NAMES: Final = (
-    ("cr_frame", "cr_await"),
-    ("gi_frame", "gi_yieldfrom"),
-    ("ag_frame", "ag_await"),
-)
 
 
 class Worker:
@@ -69,31 +59,7 @@ class Worker:
     def where(self) -> str:
         """Say where the work stands: the stack of the handler's thread, greenlet or task."""
         if self.thread is not None:
-            frame = sys._current_frames().get(self.thread)
-            return "" if frame is None else "".join(traceback.format_stack(frame))
+            return thread_stack(self.thread)
         if self.greenlet is not None and self.greenlet.gr_frame is not None:
             return "".join(traceback.format_stack(self.greenlet.gr_frame))
-        if self.task is None:
-            return ""
-        return "".join(traceback.StackSummary.extract(_frames(self.task.coro)).format())
-
-
-def _frames(awaited: Any) -> Iterator[tuple[Any, int]]:
-    """Yield the frames of a coroutine and of what it awaits, with their line numbers.
-
-    As ``Task.iter_await_frames`` of trio, but for what an object with ``__await__`` hands on.
-    """
-    while awaited is not None:
-        names = _names(awaited)
-        if names is None:
-            # What coroutine.__await__() and the like return does not show its coroutine.
-            awaited = next(filter(_names, gc.get_referents(awaited)), None)
-            continue
-        frame, awaits = names
-        if (running := getattr(awaited, frame)) is not None:
-            yield running, running.f_lineno
-        awaited = getattr(awaited, awaits)
-
-
-def _names(awaited: Any) -> tuple[str, str] | None:
-    return next((names for names in _NAMES if hasattr(awaited, names[0])), None)
+        return "" if self.task is None else coroutine_stack(self.task.coro)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Awaitable, Generator
+from collections.abc import AsyncIterator, Awaitable, Generator
 from typing import Any
 
 from sansio_server.deferred import Deferred, drop_deferred
@@ -61,6 +61,16 @@ class Iterating(Awaitable[Any]):
         return iter([None])  # type: ignore[return-value]
 
 
+async def items() -> AsyncIterator[int]:
+    await inner()
+    yield 1
+
+
+async def iterate() -> None:
+    async for _ in items():
+        """Never come here."""
+
+
 def where(awaitable: Awaitable[Any]) -> list[str]:
     """Return where a coroutine that awaits *awaitable* stands."""
 
@@ -80,6 +90,7 @@ def test_where_a_coroutine_waits() -> None:
     assert where(Wrapped()) == ["outer", "inner", "__await__"]
     assert where(Deferred(inner())) == ["outer", "inner", "__await__"]
     assert where(Iterating()) == ["outer"]
+    assert where(iterate()) == ["outer", "iterate", "items", "inner", "__await__"]
     assert where(Delegating()) == ["outer", "__await__", "inner", "__await__"]
 
 
