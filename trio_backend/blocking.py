@@ -34,7 +34,7 @@ from sync_backend.control import Loop
 
 from .alarm import Alarm
 from .bridged import BridgedRequest
-from .carriers import BlockingHandlers, check_carrier
+from .carriers import BlockingHandlers, Waits, check_carrier
 from .crew import Green, GreenCrew
 from .runtime import TrioRuntime
 from .stream import TrioRequest, awaited
@@ -292,13 +292,17 @@ async def _carry(hook: Callable[..., Any], request: Any, client_address: Any) ->
     from .greenlets import wait_for  # noqa: PLC0415 - an extra
 
     lent = request
+    waits = Waits(wait_for)
     if isinstance(request, socket.socket):
-        lent = BridgedRequest(awaited(request), request, wait_for)
+        lent = BridgedRequest(awaited(request), request, waits)
     elif isinstance(request, tuple):  # a datagram
         data, sock = request
-        lent = (data, BridgedRequest(TrioRequest(sock), sock, wait_for))
-    result = hook(lent, client_address)
-    return await result if is_awaitable(result) else result
+        lent = (data, BridgedRequest(TrioRequest(sock), sock, waits))
+    try:
+        result = hook(lent, client_address)
+        return await result if is_awaitable(result) else result
+    finally:
+        waits.ended = True
 
 
 class TCPServer(BaseServer, sync_backend.TCPServer):

@@ -200,7 +200,7 @@ class BridgedRequest:
     def _file_closed(self) -> None:
         self._files -= 1
         if self._closed and self._files == 0:
-            with suppress(RuntimeError):  # forgotten files are closed in anybody's hands
+            with suppress(OSError, RuntimeError):  # collected in the middle of something else
                 self._wait_for(self._request.aclose())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CARRIERS",
     "BlockingHandlers",
+    "Waits",
     "carry_in_greenlet",
     "carry_in_thread",
     "check_carrier",
@@ -57,7 +59,8 @@ async def carry_in_thread(
     thread all the same.
     """
     worker = _worker()
-    lent = server._thread_request(request)
+    waits = Waits(wait_in_thread)
+    lent = server._thread_request(request, waits)
     result: Any = None
     deferred: tuple[Any, ...] = ()
     ended = False
@@ -68,6 +71,7 @@ async def carry_in_thread(
         try:
             result = hook(lent, client_address)
         finally:
+            waits.ended = True
             worker.thread = None
             deferred = take_deferred()
 
@@ -118,6 +122,33 @@ def wait_in_thread(awaitable: Awaitable[Any]) -> Any:
             close(awaitable)
 
 
+class Waits:
+    """Waits for awaitables on behalf of a handler, as long as that runs.
+
+    A file that the handler has left open is closed, and flushed, when it is collected: that may be
+    in any thread and in the middle of anything, where nobody can wait.
+
+    :param wait_for: how to wait.
+    :ivar ended: whether the handler has ended.
+    """
+
+    __slots__ = ("ended", "wait_for")
+
+    def __init__(self, wait_for: Callable[[Awaitable[Any]], Any]) -> None:
+        self.wait_for = wait_for
+        self.ended = False
+
+    def __call__(self, awaitable: Awaitable[Any]) -> Any:
+        """Wait for *awaitable*; return its result.
+
+        :raises OSError: the handler has ended.
+        """
+        if self.ended:
+            close(awaitable)
+            raise OSError(errno.EBADF, "the handler of this request has ended")
+        return self.wait_for(awaitable)
+
+
 def close(awaitable: Any) -> None:
     """Give up what will not be awaited."""
     if hasattr(awaitable, "close"):
@@ -133,8 +164,12 @@ async def carry_in_greenlet(
     """
     from .greenlets import bridge, wait_for  # noqa: PLC0415 - an extra
 
-    lent = server._bridged_request(request, wait_for)
-    return await bridge(_worker(), hook, lent, client_address)
+    waits = Waits(wait_for)
+    lent = server._bridged_request(request, waits)
+    try:
+        return await bridge(_worker(), hook, lent, client_address)
+    finally:
+        waits.ended = True
 
 
 #: The ways there are, by the name that ``blocking_handlers`` has for them.

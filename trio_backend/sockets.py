@@ -57,7 +57,7 @@ class TCPServer(SocketHooks, BaseServer):
         """
         return awaited(request) if isinstance(request, socket.socket) else request
 
-    def _thread_request(self, request: Any) -> Any:
+    def _thread_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler in a thread sees it: as it is, for it blocks."""
         return request
 

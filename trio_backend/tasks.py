@@ -14,7 +14,7 @@ from sansio_server.handlers import is_asynchronous
 from sansio_server.ledger import current
 from sansio_server.request import Step
 
-from .carriers import CARRIERS, BlockingHandlers, check_carrier, wait_in_thread
+from .carriers import CARRIERS, BlockingHandlers, check_carrier
 from .draining import Draining
 from .worker import Worker
 
@@ -180,9 +180,9 @@ class Tasks(Draining):
         """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*."""
         return request
 
-    def _thread_request(self, request: Any) -> Any:
+    def _thread_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler in a worker thread sees it."""
-        return self._bridged_request(request, wait_in_thread)
+        return self._bridged_request(request, wait_for)
 
     async def _interrupt_thread(self, request: Any) -> None:
         """Wake the thread that waits for *request*."""
