@@ -1,0 +1,280 @@
+"""Cancellation at every step of a server's tasks, and stops and cuts at every step likewise.
+
+A scenario is run again and again; each time something happens one step later, until the scenario is
+over before it happens. Whatever the step, nothing may be left: no task, no thread, no open request.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+from sansio_server.handlers import BaseRequestHandler, StreamRequestHandler
+from trio_backend import TCPServer
+
+from .steps import AtStep, at_every_step
+from .support import HERE, MemoryServer, is_over, read_to_end
+
+
+class Talk(StreamRequestHandler):
+    """Has a nursery, a scope and a channel, and waits in each of its methods."""
+
+    async def setup(self) -> None:
+        await trio.lowlevel.checkpoint()
+        super().setup()
+
+    async def handle(self) -> None:
+        send, receive = trio.open_memory_channel[bytes](0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.answer, receive)
+            async with send:
+                async for line in self.rfile:
+                    with trio.move_on_after(10):
+                        await send.send(line.upper())
+
+    async def answer(self, lines: trio.MemoryReceiveChannel[bytes]) -> None:
+        async with lines:
+            async for line in lines:
+                await self.wfile.write(line)
+
+    async def finish(self) -> None:
+        await trio.lowlevel.checkpoint()
+        await super().finish()
+
+
+class BlockingTalk(StreamRequestHandler):
+    wbufsize = -1
+
+    def handle(self) -> None:
+        for line in self.rfile:
+            self.wfile.write(line.upper())
+            self.wfile.flush()
+
+
+class Failing(BaseRequestHandler):
+    async def handle(self) -> None:
+        await trio.lowlevel.checkpoint()
+        raise ZeroDivisionError
+
+
+class Watched:
+    """What is counted at any server: how often the hook that closes was called for each request."""
+
+    came: list[Any]
+    closed: list[Any]
+
+    def get_request(self) -> Any:
+        pair: Any = super().get_request()  # type: ignore[misc]
+        if type(pair) is tuple:
+            self.came.append(pair[0])
+            return pair
+        return self.noted(pair)
+
+    async def noted(self, pair: Any) -> Any:
+        pair = await pair
+        self.came.append(pair[0])
+        return pair
+
+    def close_request(self, request: Any) -> Any:
+        self.closed.append(request)
+        return super().close_request(request)  # type: ignore[misc]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing."""
+
+
+class WatchedMemoryServer(Watched, MemoryServer):
+    pass
+
+
+class WatchedTCPServer(Watched, TCPServer):
+    pass
+
+
+class Waiting(WatchedMemoryServer):
+    """Waits in every hook."""
+
+    async def noted(self, pair: Any) -> Any:
+        pair = await super().noted(pair)
+        try:
+            await trio.lowlevel.checkpoint()
+        except trio.Cancelled:
+            await trio.aclose_forcefully(pair[0])
+            raise
+        return pair
+
+    async def verify_request(self, request: Any, client_address: Any) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
+    async def process_request(self, request: Any, client_address: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        await super().process_request(request, client_address)
+
+    async def finish_request(self, request: Any, client_address: Any) -> None:
+        await trio.lowlevel.checkpoint()
+        super().finish_request(request, client_address)
+
+    async def shutdown_request(self, request: Any) -> None:
+        await super().shutdown_request(request)
+        await trio.lowlevel.checkpoint()
+
+    async def handle_error(self, request: Any, client_address: Any) -> None:  # type: ignore[override]
+        await trio.lowlevel.checkpoint()
+
+    async def service_actions(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+def new_server(server_class: Any, handler: Any, blocking_handlers: Any) -> Any:
+    server = (
+        server_class(HERE, handler)
+        if issubclass(server_class, TCPServer)
+        else server_class(handler)
+    )
+    server.blocking_handlers = blocking_handlers
+    server.drain_timeout, server.cut_timeout = 0, 30
+    server.came, server.closed = [], []
+    return server
+
+
+async def connect(server: Any) -> Any:
+    if isinstance(server, MemoryServer):
+        return server.connect()
+    return await trio.open_tcp_stream(*server.server_address)
+
+
+async def talk(server: Any) -> None:
+    """Be a client that says something, whatever becomes of the server, and stop it in the end."""
+    with suppress(OSError, trio.BrokenResourceError):
+        async with await connect(server) as stream:
+            await stream.send_all(b"hello\n")
+            await stream.receive_some()
+            await stream.send_all(b"bye\n")
+            await stream.send_eof()
+            await read_to_end(stream)
+    server.shutdown()
+
+
+async def stay(server: Any) -> None:
+    """Be a client that says nothing, and stays as long as the server does."""
+    with suppress(OSError, trio.BrokenResourceError):
+        await read_to_end(await connect(server))
+
+
+async def scenario(
+    server_class: Any,
+    handler: Any,
+    blocking_handlers: Any,
+    action: Callable[[Any, trio.CancelScope], object],
+    step: int,
+) -> tuple[Any, bool]:
+    """Serve some clients, then stop; let *action* happen at a step.
+
+    Returns the server, and whether it happened.
+    """
+    server = new_server(server_class, handler, blocking_handlers)
+    scope = trio.CancelScope()
+    at_step = AtStep(step, lambda: action(server, scope))
+    async with trio.open_nursery() as clients:
+        async with server:
+            with scope:
+                async with trio.open_nursery() as servers:
+                    await servers.start(server.serve_forever)
+                    trio.lowlevel.add_instrument(at_step)
+                    clients.start_soon(stay, server)
+                    clients.start_soon(talk, server)
+
+            trio.lowlevel.remove_instrument(at_step)
+    return server, at_step.done
+
+
+def check(server: Any) -> None:
+    """Make sure that nothing is left of a server and of its requests."""
+    assert is_over(server)
+    assert server._limiter().borrowed_tokens == 0
+    for request in server.came:
+        if isinstance(request, socket.socket):
+            assert request.fileno() == -1
+        else:
+            assert request.closed
+    assert len({id(request) for request in server.closed}) == len(server.closed)
+
+
+# What happens.
+
+
+def cancel(server: Any, scope: trio.CancelScope) -> None:
+    scope.cancel()
+
+
+def stop(server: Any, scope: trio.CancelScope) -> None:
+    server.shutdown()
+
+
+def cut(server: Any, scope: trio.CancelScope) -> None:
+    for place in list(server._workers):
+        server._cut(place, "test")
+
+
+def stop_and_cancel(server: Any, scope: trio.CancelScope) -> None:
+    server.shutdown()
+    scope.cancel()
+
+
+SERVERS = [
+    (WatchedMemoryServer, Talk, "threads"),
+    (WatchedMemoryServer, Failing, "threads"),
+    (Waiting, Talk, "threads"),
+    (Waiting, Failing, "threads"),
+    (WatchedMemoryServer, BlockingTalk, "greenlets"),
+    (WatchedTCPServer, Talk, "threads"),
+    (WatchedTCPServer, BlockingTalk, "greenlets"),
+    (WatchedMemoryServer, BlockingTalk, "threads"),
+    (WatchedTCPServer, BlockingTalk, "threads"),
+]
+
+
+CASES = [(*server, action) for server in SERVERS for action in (cancel, stop, cut)]
+CASES += [(*server, stop_and_cancel) for server in SERVERS[:3]]
+
+
+@pytest.mark.parametrize(("server_class", "handler", "blocking_handlers", "action"), CASES)
+def test_nothing_is_left_whenever_it_happens(
+    server_class: Any, handler: Any, blocking_handlers: Any, action: Any
+) -> None:
+    run = partial(scenario, server_class, handler, blocking_handlers, action)
+    for server in at_every_step(run, least=30):
+        check(server)
+
+
+async def one_request(
+    server_class: Any, handler: Any, blocking_handlers: Any, step: int
+) -> tuple[Any, bool]:
+    """Serve one request; cancel that at a step."""
+    server = new_server(server_class, handler, blocking_handlers)
+    scope = trio.CancelScope()
+    at_step = AtStep(step, scope.cancel)
+    async with trio.open_nursery() as clients:
+        async with server:
+            clients.start_soon(talk, server)
+            trio.lowlevel.add_instrument(at_step)
+            with scope:
+                await server.handle_request()
+            trio.lowlevel.remove_instrument(at_step)
+    return server, at_step.done
+
+
+@pytest.mark.parametrize(("server_class", "handler", "blocking_handlers"), SERVERS)
+def test_nothing_is_left_of_a_single_request(
+    server_class: Any, handler: Any, blocking_handlers: Any
+) -> None:
+    run = partial(one_request, server_class, handler, blocking_handlers)
+    for server in at_every_step(run, least=10):
+        check(server)
