@@ -186,11 +186,13 @@ class TrioRequest(trio.abc.HalfCloseableStream):
 
     async def _send_rest(self, view: memoryview, sent: int, flags: int) -> None:
         while sent < len(view):
-            await trio.lowlevel.wait_writable(self._sock)
+            if self._timeout != 0:
+                await trio.lowlevel.wait_writable(self._sock)
             try:
                 sent += self._sock.send(view[sent:], flags)
             except BlockingIOError:
-                continue
+                if self._timeout == 0:
+                    raise
 
     async def sendto(self, data: Buffer, *where: Any) -> int:
         """Send *data* as a datagram: to an address, or with flags and to an address.
@@ -340,7 +342,7 @@ def _as_streams() -> Iterator[None]:
     """Tell errors of sockets as trio's streams do."""
     try:
         yield
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):
         raise
     except OSError as error:
         if error.errno == errno.EBADF:
