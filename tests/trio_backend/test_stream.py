@@ -1,0 +1,582 @@
+"""Requests as asynchronous handlers have them: real sockets, of which only the clock is mocked."""
+
+from __future__ import annotations
+
+import array
+import errno
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from trio_backend.stream import TrioRequest, awaited, in_time
+
+_MUCH = bytes(range(256)) * 4096
+
+Call = Callable[[TrioRequest], Awaitable[Any]]
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[TrioRequest, socket.socket]]:
+    """Return a request, and the client's end of its connection."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield awaited(ours), theirs
+
+
+@pytest.fixture
+def datagrams(tmp_path: Path) -> Iterator[tuple[TrioRequest, socket.socket]]:
+    """Return the sender of Unix datagrams, and a receiver that has an address."""
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ours,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as theirs,
+    ):
+        ours.bind(str(tmp_path / "ours"))
+        theirs.bind(str(tmp_path / "theirs"))
+        yield awaited(ours), theirs
+
+
+def fill(request: TrioRequest) -> None:
+    """Send until there is no room."""
+    with suppress(BlockingIOError):
+        while True:
+            request._sock.send(_MUCH, socket.MSG_DONTWAIT)
+
+
+def fill_datagrams(request: TrioRequest, address: str) -> None:
+    """Send datagrams until the receiver has no room."""
+    with suppress(BlockingIOError):
+        while True:
+            request._sock.sendto(b"fill", socket.MSG_DONTWAIT, address)
+
+
+def drain(sock: socket.socket) -> bytes:
+    """Return all that has come."""
+    data = b""
+    try:
+        while True:
+            data += sock.recv(len(_MUCH), socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return data
+
+
+async def results_of(
+    action: Callable[[], Awaitable[Any]], call: Callable[[], Awaitable[Any]]
+) -> list[Any]:
+    """Let *call* wait, assert that it does, and return what it returned or raised on *action*."""
+    results: list[Any] = []
+
+    async def run() -> None:
+        try:
+            results.append(await call())
+        except (OSError, trio.ClosedResourceError) as error:
+            results.append(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert results == []
+        await action()
+    return results
+
+
+def doing(function: Callable[..., Any], *args: Any) -> Callable[[], Awaitable[None]]:
+    """Return *function* as something to await."""
+
+    async def do() -> None:
+        function(*args)
+
+    return do
+
+
+RECEIVING: list[Any] = [
+    pytest.param(lambda r: r.recv(3), b"one", id="recv"),
+    pytest.param(lambda r: r.recv_for_file(3), b"one", id="recv_for_file"),
+    pytest.param(lambda r: r.recv_into(bytearray(3)), 3, id="recv_into"),
+    pytest.param(lambda r: r.recvfrom(3), (b"one", None), id="recvfrom"),
+    pytest.param(lambda r: r.recvfrom_into(bytearray(3)), (3, None), id="recvfrom_into"),
+    pytest.param(lambda r: r.recvmsg(3), (b"one", [], 0, None), id="recvmsg"),
+    pytest.param(lambda r: r.receive_some(3), b"one", id="receive_some"),
+]
+SENDING: list[Any] = [
+    pytest.param(lambda r: r.send(b"one"), 3, id="send"),
+    pytest.param(lambda r: r.sendmsg([b"o", b"ne"]), 3, id="sendmsg"),
+    pytest.param(lambda r: r.sendall(b"one"), None, id="sendall"),
+    pytest.param(lambda r: r.send_all(b"one"), None, id="send_all"),
+]
+
+
+def _told(result: Any) -> Any:
+    """Leave out the address, which systems tell as None or as nothing."""
+    return (*result[:-1], result[-1] or None) if isinstance(result, tuple) else result
+
+
+# Timeouts.
+
+
+async def test_timeouts_are_checked_and_told() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        request = awaited(ours)
+        assert request.gettimeout() is None
+        assert request.getblocking()
+        request.settimeout(2.5)
+        assert request.gettimeout() == 2.5
+        assert request.getblocking()
+        with pytest.raises(ValueError, match="0 or more, or None, not -1"):
+            request.settimeout(-1)
+        assert request.gettimeout() == 2.5
+        request.settimeout(0)
+        assert not request.getblocking()
+        request.setblocking(True)
+        assert request.gettimeout() is None
+        request.setblocking(False)
+        assert request.gettimeout() == 0
+        assert not request.getblocking()
+        assert ours.gettimeout() is None  # the mode of the socket is left alone
+
+
+async def test_default_timeouts_become_those_of_the_request() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(5)
+        assert awaited(ours).gettimeout() == 5
+        assert ours.gettimeout() is None
+        ours.settimeout(0)
+        assert awaited(ours).gettimeout() == 0
+        assert ours.gettimeout() == 0
+
+
+async def test_tls_sockets_cannot_be_awaited() -> None:
+    ours, theirs = socket.socketpair()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    with theirs, context.wrap_socket(ours, do_handshake_on_connect=False) as secure:
+        with pytest.raises(TypeError, match=r"would block the other tasks.*trio\.SSLListener"):
+            awaited(secure)
+
+
+@pytest.mark.parametrize(("call", "result"), RECEIVING)
+async def test_receiving_waits_no_longer_than_the_timeout(
+    pair: tuple[TrioRequest, socket.socket],
+    mock_clock: trio.testing.MockClock,
+    call: Call,
+    result: Any,
+) -> None:
+    request, theirs = pair
+    request.settimeout(5)
+    (error,) = await results_of(doing(mock_clock.jump, 5), lambda: call(request))
+    assert isinstance(error, TimeoutError)
+    assert str(error) == "timed out"
+    theirs.sendall(b"one")  # nothing was lost
+    assert _told(await call(request)) == result
+
+
+@pytest.mark.parametrize(("call", "result"), SENDING)
+async def test_sending_waits_no_longer_than_the_timeout(
+    pair: tuple[TrioRequest, socket.socket],
+    mock_clock: trio.testing.MockClock,
+    call: Call,
+    result: Any,
+) -> None:
+    request, theirs = pair
+    fill(request)
+    request.settimeout(5)
+    (error,) = await results_of(doing(mock_clock.jump, 5), lambda: call(request))
+    assert isinstance(error, TimeoutError)
+    assert not drain(theirs).endswith(b"one")
+    assert await call(request) == result
+    assert drain(theirs) == b"one"
+
+
+@pytest.mark.parametrize(("call", "result"), RECEIVING)
+async def test_without_waiting_receiving_raises_that_it_would_block(
+    pair: tuple[TrioRequest, socket.socket], call: Call, result: Any
+) -> None:
+    request, theirs = pair
+    request.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        await call(request)
+    theirs.sendall(b"one")
+    assert _told(await call(request)) == result
+
+
+@pytest.mark.parametrize(("call", "result"), SENDING)
+async def test_without_waiting_sending_raises_that_it_would_block(
+    pair: tuple[TrioRequest, socket.socket], call: Call, result: Any
+) -> None:
+    request, theirs = pair
+    request.setblocking(False)
+    assert await call(request) == result
+    assert drain(theirs) == b"one"
+    fill(request)
+    with pytest.raises(BlockingIOError):
+        await call(request)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+async def test_without_waiting_what_has_room_is_sent(
+    pair: tuple[TrioRequest, socket.socket], kind: Callable[[bytes], Any]
+) -> None:
+    request, theirs = pair
+    request.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        await request.sendall(kind(_MUCH))
+    came = drain(theirs)
+    assert came
+    assert _MUCH.startswith(came)
+    await request.sendall(kind(b"short"))
+    assert drain(theirs) == b"short"
+
+
+async def test_in_time_raises_only_for_its_own_time(autojump_clock: trio.abc.Clock) -> None:
+    with in_time(None):
+        await trio.sleep(1000)
+    with in_time(3):
+        await trio.sleep(2)
+    with pytest.raises(TimeoutError, match="timed out"), in_time(3):
+        await trio.sleep(4)
+    assert trio.current_time() == pytest.approx(1005)
+    with trio.move_on_after(1) as outer, in_time(3):
+        await trio.sleep(4)
+    assert outer.cancelled_caught
+
+
+# Receiving and sending.
+
+
+@pytest.mark.parametrize(("call", "result"), RECEIVING)
+async def test_receiving_waits_for_data(
+    pair: tuple[TrioRequest, socket.socket], call: Call, result: Any
+) -> None:
+    request, theirs = pair
+    (got,) = await results_of(doing(theirs.sendall, b"one"), lambda: call(request))
+    assert _told(got) == result
+
+
+@pytest.mark.parametrize(("call", "result"), SENDING)
+async def test_sending_waits_for_room(
+    pair: tuple[TrioRequest, socket.socket], call: Call, result: Any
+) -> None:
+    request, theirs = pair
+    fill(request)
+    assert await results_of(doing(drain, theirs), lambda: call(request)) == [result]
+    assert drain(theirs) == b"one"
+
+
+@pytest.mark.parametrize("call", [p.values[0] for p in RECEIVING + SENDING])
+async def test_what_waits_is_a_checkpoint_and_cancelled_begins_nothing(
+    pair: tuple[TrioRequest, socket.socket], call: Call
+) -> None:
+    request, theirs = pair
+    theirs.sendall(b"one")
+    with trio.testing.assert_checkpoints():
+        await call(request)
+    theirs.sendall(b"two")
+    drain(theirs)
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await call(request)
+    assert scope.cancelled_caught
+    assert drain(theirs) == b""
+    assert drain(request._sock).endswith(b"two")
+
+
+async def test_received_into_buffers(pair: tuple[TrioRequest, socket.socket]) -> None:
+    request, theirs = pair
+    buffer = bytearray(b"------")
+    theirs.sendall(b"abcd")
+    assert await request.recv_into(buffer, 2) == 2
+    assert buffer == b"ab----"
+    assert (await request.recvfrom_into(memoryview(buffer)[3:], 0, socket.MSG_PEEK))[0] == 2
+    assert buffer == b"ab-cd-"
+    assert await request.recv(10) == b"cd"
+
+
+async def test_file_descriptors_are_sent_and_received() -> None:
+    ours, theirs = (awaited(sock) for sock in socket.socketpair())
+    with ours._sock, theirs._sock:
+        rights = array.array("i", [ours.fileno()])
+        sent = await ours.sendmsg([b"fd"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        assert sent == 2
+        data, [(level, kind, got)], _, _ = await theirs.recvmsg(10, socket.CMSG_SPACE(4))
+        assert (data, level, kind) == (b"fd", socket.SOL_SOCKET, socket.SCM_RIGHTS)
+        with socket.socket(fileno=array.array("i", got)[0]) as copy:
+            copy.sendall(b"through the copy")
+            assert await theirs.recv(100) == b"through the copy"
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, lambda data: array.array("I", data)])
+async def test_all_is_sent_in_parts(
+    pair: tuple[TrioRequest, socket.socket], kind: Callable[[bytes], Any]
+) -> None:
+    request, theirs = pair
+    client = awaited(theirs)
+    came = bytearray()
+
+    async def receive() -> None:
+        while chunk := await client.recv(30_000):
+            came.extend(chunk)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(receive)
+        await request.sendall(kind(_MUCH))
+        await request.sendall(kind(b""))
+        await request.send_eof()
+    assert came == _MUCH
+
+
+async def test_who_finds_the_data_taken_waits_on(pair: tuple[TrioRequest, socket.socket]) -> None:
+    request, theirs = pair
+    got: list[bytes] = []
+
+    async def receive(one: TrioRequest, done: Callable[..., Any]) -> None:
+        got.append(await one.recv(10))
+        done()
+
+    with request._sock.dup() as copy:
+        async with trio.open_nursery() as nursery:
+            first = trio.Event()
+            for one in (request, awaited(copy)):
+                nursery.start_soon(receive, one, first.set)
+            await trio.testing.wait_all_tasks_blocked()
+            theirs.sendall(b"first")
+            await first.wait()
+            await trio.testing.wait_all_tasks_blocked()
+            assert got == [b"first"]
+            theirs.sendall(b"second")
+    assert got == [b"first", b"second"]
+
+
+async def test_who_finds_the_room_taken_waits_on(pair: tuple[TrioRequest, socket.socket]) -> None:
+    request, theirs = pair
+    client = awaited(theirs)
+    fill(request)
+    filled = len(drain(theirs))
+    fill(request)
+    with request._sock.dup() as copy:
+        async with trio.open_nursery() as nursery:
+            for one, data in ((request, b"1"), (awaited(copy), b"2")):
+                nursery.start_soon(one.sendall, data * 2 * filled)
+            await trio.testing.wait_all_tasks_blocked()
+            came = drain(theirs)
+            while len(came) < 5 * filled:
+                came += await client.recv(len(_MUCH))
+    assert came.count(b"1") >= 2 * filled
+    assert came.count(b"2") >= 2 * filled
+
+
+# Datagrams.
+
+
+async def test_datagrams_are_sent_and_received(
+    datagrams: tuple[TrioRequest, socket.socket],
+) -> None:
+    request, theirs = datagrams
+    address = theirs.getsockname()
+    assert await request.sendto(b"plain", address) == 5
+    assert await request.sendto(b"flags", socket.MSG_NOSIGNAL, address) == 5
+    assert await request.sendmsg([b"msg"], (), 0, address) == 3
+    assert [theirs.recv(10) for _ in range(3)] == [b"plain", b"flags", b"msg"]
+    theirs.sendto(b"answer", request.getsockname())
+    assert await request.recvfrom(10) == (b"answer", address)
+
+
+async def test_datagrams_are_tried_again_after_growing_pauses(
+    datagrams: tuple[TrioRequest, socket.socket], autojump_clock: trio.abc.Clock
+) -> None:
+    request, theirs = datagrams
+    address = theirs.getsockname()
+    fill_datagrams(request, address)
+    start = trio.current_time()
+    sent: list[float] = []
+
+    async def send() -> None:
+        assert await request.sendto(b"late", address) == 4
+        sent.append(trio.current_time() - start)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await trio.sleep(0.4)  # attempts after 1, 3, 7, 15, 31, 63, 127, 227, 327 and 427 ms
+        assert sent == []
+        assert drain(theirs).endswith(b"fill")
+    assert sent == [pytest.approx(0.427)]
+    assert drain(theirs) == b"late"
+
+
+async def test_datagrams_without_room_time_out(
+    datagrams: tuple[TrioRequest, socket.socket], autojump_clock: trio.abc.Clock
+) -> None:
+    request, theirs = datagrams
+    address = theirs.getsockname()
+    fill_datagrams(request, address)
+    start = trio.current_time()
+    request.settimeout(1)
+    with pytest.raises(TimeoutError, match="timed out"):
+        await request.sendto(b"late", address)
+    assert trio.current_time() - start == pytest.approx(1)
+    request.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        await request.sendto(b"late", address)
+
+
+# For rfile.
+
+
+async def test_who_has_answered_does_not_give_way_again_to_receive_for_a_file(
+    pair: tuple[TrioRequest, socket.socket],
+) -> None:
+    request, theirs = pair
+    theirs.sendall(b"onetwo")
+    turns: list[str] = []
+    async with trio.open_nursery() as nursery:
+        await request.sendall(b"answer")
+        nursery.start_soon(doing(turns.append, "another's"))
+        assert await request.recv_for_file(3) == b"one"
+        assert turns == []
+        with trio.testing.assert_checkpoints():  # the turn counted once
+            assert await request.recv_for_file(3) == b"two"
+
+
+async def test_receiving_for_a_file_is_cancelled_after_an_answer(
+    pair: tuple[TrioRequest, socket.socket],
+) -> None:
+    request, theirs = pair
+    theirs.sendall(b"one")
+    await request.sendall(b"answer")
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await request.recv_for_file(3)
+    assert scope.cancelled_caught
+    assert await request.recv_for_file(3) == b"one"
+
+
+async def test_who_has_answered_waits_for_more_for_a_file(
+    pair: tuple[TrioRequest, socket.socket],
+) -> None:
+    request, theirs = pair
+    await request.sendall(b"answer")
+    action = doing(theirs.sendall, b"more")
+    assert await results_of(action, lambda: request.recv_for_file(9)) == [b"more"]
+    await request.sendall(b"answer")
+    theirs.shutdown(socket.SHUT_WR)
+    assert await request.recv_for_file(9) == b""
+
+
+async def test_receiving_for_a_file_times_out_after_an_answer(
+    pair: tuple[TrioRequest, socket.socket], mock_clock: trio.testing.MockClock
+) -> None:
+    request, _ = pair
+    request.settimeout(5)
+    await request.sendall(b"answer")
+    (error,) = await results_of(doing(mock_clock.jump, 5), lambda: request.recv_for_file(9))
+    assert isinstance(error, TimeoutError)
+
+
+async def test_receiving_for_a_file_ends_with_the_socket(
+    pair: tuple[TrioRequest, socket.socket],
+) -> None:
+    request, _ = pair
+    await request.sendall(b"answer")
+    (error,) = await results_of(request.aclose, lambda: request.recv_for_file(9))
+    assert isinstance(error, OSError)
+    assert error.errno == errno.EBADF
+
+
+# As trio's streams.
+
+
+async def test_as_a_stream(pair: tuple[TrioRequest, socket.socket]) -> None:
+    request, theirs = pair
+    await request.wait_send_all_might_not_block()
+    await request.send_all(b"all")
+    assert theirs.recv(10) == b"all"
+    theirs.sendall(b"x" * 1000)
+    assert await request.receive_some() == b"x" * 1000
+    with pytest.raises(ValueError, match="1 or more, not 0"):
+        await request.receive_some(0)
+    for _ in range(2):  # a second time does nothing
+        await request.send_eof()
+        assert theirs.recv(10) == b""
+    with pytest.raises(trio.ClosedResourceError, match="after the end"):
+        await request.send_all(b"more")
+    theirs.sendall(b"still received")
+    assert await request.receive_some() == b"still received"
+    await request.aclose()
+    with pytest.raises(BrokenPipeError):
+        theirs.sendall(b"too late")
+
+
+async def test_waiting_until_something_can_be_sent(
+    pair: tuple[TrioRequest, socket.socket],
+) -> None:
+    request, theirs = pair
+    fill(request)
+    wait = request.wait_send_all_might_not_block
+    assert await results_of(doing(drain, theirs), wait) == [None]
+    fill(request)
+    (error,) = await results_of(request.aclose, wait)
+    assert isinstance(error, trio.ClosedResourceError)
+
+
+async def test_what_is_closed_says_so_to_each(pair: tuple[TrioRequest, socket.socket]) -> None:
+    request, _ = pair
+    for _ in range(2):  # a second time does nothing, but is a checkpoint
+        with trio.testing.assert_checkpoints():
+            await request.aclose()
+    assert request.fileno() == -1
+    as_streams: list[Callable[[], Awaitable[Any]]] = [
+        request.receive_some,
+        request.send_eof,
+        request.wait_send_all_might_not_block,
+        lambda: request.send_all(b"data"),
+    ]
+    for call in as_streams:
+        with pytest.raises(trio.ClosedResourceError, match="connection is closed"):
+            await call()
+    as_sockets: list[Callable[[], Awaitable[Any]]] = [
+        lambda: request.recv(1),
+        lambda: request.sendall(b"data"),
+    ]
+    for call in as_sockets:
+        with pytest.raises(OSError, match="descriptor") as caught:
+            await call()
+        assert caught.value.errno == errno.EBADF
+
+
+@pytest.mark.parametrize("name", ["recv", "receive_some", "sendall", "send_all"])
+async def test_closing_wakes_who_waits(pair: tuple[TrioRequest, socket.socket], name: str) -> None:
+    request, _ = pair
+    fill(request)
+    argument = b"data" if name.startswith("send") else 4
+    (error,) = await results_of(request.aclose, lambda: getattr(request, name)(argument))
+    if "_" in name:
+        assert isinstance(error, trio.ClosedResourceError)
+    else:
+        assert isinstance(error, OSError)
+        assert error.errno == errno.EBADF
+
+
+async def test_lost_connections_are_broken_streams(
+    pair: tuple[TrioRequest, socket.socket],
+) -> None:
+    request, theirs = pair
+    await request.send_all(b"never read")
+    theirs.close()
+    with pytest.raises(trio.BrokenResourceError) as caught:
+        await request.receive_some()
+    assert isinstance(caught.value.__cause__, ConnectionResetError)
+    with pytest.raises(trio.BrokenResourceError) as caught:
+        await request.send_all(b"data")
+    assert isinstance(caught.value.__cause__, BrokenPipeError)
+    with closing(socket.socket()) as unconnected:
+        with pytest.raises(trio.BrokenResourceError) as caught:
+            await awaited(unconnected).send_eof()
+        assert isinstance(caught.value.__cause__, OSError)
+        assert caught.value.__cause__.errno == errno.ENOTCONN
