@@ -30,6 +30,10 @@ class TCPServer(SocketHooks, BaseServer):
                 self._make_nonblocking()
             self._prepared = self.socket
 
+    def _gets_requests_itself(self) -> bool:
+        # With a timeout of the program's, looking for one client more would block all tasks.
+        return not self.socket.gettimeout() and super()._gets_requests_itself()
+
     async def _wait_for_client(self) -> None:
         self._prepare_listener()
         await super()._wait_for_client()

@@ -248,6 +248,37 @@ async def test_a_class_of_ones_own_keeps_its_name_and_hooks() -> None:
         service.shutdown()
 
 
+class Patient(socket.socket):
+    """A listener with a timeout of the program's, which notes who would have blocked all tasks."""
+
+    waited = 0
+
+    def accept(self) -> Any:
+        try:
+            return super().accept()
+        except TimeoutError:
+            self.waited += 1
+            raise
+
+
+async def test_a_timeout_of_the_listener_does_not_block_other_tasks() -> None:
+    class Server(TCPServer):
+        def server_activate(self) -> Any:
+            self.socket = Patient(fileno=self.socket.detach())
+            self.socket.settimeout(0.01)
+            return super().server_activate()
+
+    async with trio.open_nursery() as nursery:
+        service = await nursery.start(
+            lambda **kw: serve_tcp(echo, 0, host=V4, server_class=Server, **kw)
+        )
+        for _ in range(3):
+            assert await ask(await connect(service.server)) == b"hello\n"
+        assert service.server.socket.gettimeout() == 0.01
+        assert service.server.socket.waited == 0
+        service.shutdown()
+
+
 # UDP.
 
 
