@@ -10,6 +10,7 @@ thread.
 from __future__ import annotations
 
 import math
+import select
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -240,6 +241,7 @@ class _Turns:
         self._server = server
         self._loop = loop
         self._alarm = alarm
+        self._let_in: Callable[[], bool] = server._handle_request_noblock
 
     async def sleep(self, until: float) -> bool:
         server = self._server
@@ -267,20 +269,38 @@ class _Turns:
     async def let_in(self) -> bool:
         server = self._server
         if not server._in_greenlets():
-            return server._handle_request_noblock()
+            return self._let_in()
         from .greenlets import bridge  # noqa: PLC0415 - an extra
 
         me = threading.get_ident()
         green = server._greens[me] = Green()
         try:
             with green.scope:
-                return await bridge(green, server._handle_request_noblock)
+                return await bridge(green, self._let_in)
         finally:
             del server._greens[me]
         return False
 
     def end(self, event: Event) -> bool:
-        return self._server._control.end(self._loop, event)
+        server, control = self._server, self._server._control
+        if event is not Event.REQUEST or self._loop.alone:
+            return control.end(self._loop, event)
+        # Several threads wait on this server, and may have seen the same client; who then finds
+        # nobody there has to go on waiting.
+        with server._fetching:
+            if not _is_readable(server.fileno()) or not control.end(self._loop, event):
+                return False
+            pair = server._next_request()
+        self._let_in = lambda: pair is not None and server._handle_request_noblock(pair)
+        return True
+
+
+def _is_readable(descriptor: int) -> bool:
+    if descriptor < 0:
+        return False  # it was closed meanwhile
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 def _on_trios_clock(server: BaseServer, until: float) -> float:

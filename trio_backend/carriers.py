@@ -164,6 +164,7 @@ async def carry_in_greenlet(
     """
     from .greenlets import bridge, wait_for  # noqa: PLC0415 - an extra
 
+    await trio.lowlevel.checkpoint_if_cancelled()
     waits = Waits(wait_for)
     lent = server._bridged_request(request, waits)
     try:

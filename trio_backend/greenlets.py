@@ -43,9 +43,8 @@ async def bridge(worker: HasGreenlet, function: Callable[..., _T], *args: Any) -
 
     :param worker: its ``greenlet`` is set meanwhile.
     :raises BaseException: what *function* raised; a cancellation of this task is raised inside it
-        first, where it waits.
+        first, where it waits: it begins in any case.
     """
-    await trio.lowlevel.checkpoint_if_cancelled()
     protected = trio.lowlevel.currently_ki_protected()
     runner = _Bridge(function if protected else _interruptible(function))
     runner.gr_context = trio.lowlevel.current_task().context

@@ -99,14 +99,20 @@ async def test_a_cancellation_is_raised_where_it_waits() -> None:
     assert seen == ["cancelled"]
 
 
-async def test_a_cancelled_task_does_not_begin() -> None:
+async def test_a_cancelled_task_begins_all_the_same() -> None:
+    """It may be the function's to close what it was given."""
+    begun = []
+
     def function() -> None:
+        begun.append(True)
+        wait_for(sleep(0))
         raise AssertionError
 
     with trio.CancelScope() as scope:
         scope.cancel()
         await bridged(function)
     assert scope.cancelled_caught
+    assert begun
 
 
 async def test_somebody_is_told_of_the_greenlet_while_it_lasts() -> None:
