@@ -421,9 +421,10 @@ async def test_the_limit_is_that_of_all_listeners_together(autojump_clock: Clock
                 echo, [first, second], limits=Limits(max_connections=1), **kw
             )
         )
-        one, two = first.connect(), second.connect()
+        one = first.connect()
         await one.send_all(b"1")
         assert await one.receive_some(1) == b"1"
+        two = second.connect()
         await two.send_all(b"2")
         await trio.testing.wait_all_tasks_blocked()
         assert service.server.counters.closed == 0
