@@ -42,7 +42,7 @@ class TraceFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o666)
         self._path = path
-        self._failed = False
+        self._failed = self._closed = False
 
     def of(self, server: str) -> Trace:
         """Return what to set as the ``trace`` of the server named *server*."""
@@ -59,12 +59,12 @@ class TraceFile:
         try:
             os.write(self._fd, line)
         except OSError as error:
-            if self._failed:
-                return  # it was closed meanwhile
+            if self._closed:
+                return  # meanwhile, in another thread
             self._failed = True
             LOGGER.warning("the trace ends, %s cannot be written: %s", self._path, error)
 
     def close(self) -> None:
         """Close the file. What comes later is dropped."""
-        self._failed = True
+        self._failed = self._closed = True
         os.close(self._fd)

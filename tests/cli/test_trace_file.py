@@ -85,3 +85,18 @@ def test_what_comes_after_the_end_is_dropped(tmp_path: Path) -> None:
     trace.close()
     trace.of("server")(TraceEvent(0.0, TraceKind.ENTER, 1, "hook"))
     assert (tmp_path / "trace").read_text() == ""
+
+
+def test_an_end_in_the_middle_of_a_write_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    trace = TraceFile(str(tmp_path / "trace"))
+    write = os.write
+
+    def close_first(descriptor: int, data: bytes) -> int:
+        trace.close()
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", close_first)
+    trace.of("server")(TraceEvent(0.0, TraceKind.ENTER, 1, "hook"))
+    assert caplog.records == []
