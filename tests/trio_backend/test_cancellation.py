@@ -10,13 +10,14 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
 from sansio_server.handlers import BaseRequestHandler, StreamRequestHandler
-from trio_backend import TCPServer
+from trio_backend import TCPServer, serve_listeners, serve_tcp, serve_unix
 
 from .steps import AtStep, at_every_step
 from .support import HERE, MemoryServer, is_over, read_to_end
@@ -278,3 +279,43 @@ def test_nothing_is_left_of_a_single_request(
     run = partial(one_request, server_class, handler, blocking_handlers)
     for server in at_every_step(run, least=10):
         check(server)
+
+
+async def short_form(start: Callable[..., Any], step: int) -> tuple[int, bool]:
+    """Serve a client by a function for applications; cancel all that at a step, the start too."""
+    at_step = AtStep(step, lambda: scope.cancel())
+    with trio.CancelScope() as scope:
+        trio.lowlevel.add_instrument(at_step)
+        async with trio.open_nursery() as nursery:
+            service = await nursery.start(start)
+            async with await connect_to(service.addresses[0]) as stream:
+                await stream.send_all(b"hello\n")
+                assert await stream.receive_some() == b"HELLO\n"
+            service.shutdown()
+    trio.lowlevel.remove_instrument(at_step)
+    return step, at_step.done
+
+
+async def connect_to(address: Any) -> trio.SocketStream:
+    if isinstance(address, str):
+        return await trio.open_unix_socket(address)
+    return await trio.open_tcp_stream(*address[:2])
+
+
+async def on_listeners(*, task_status: Any) -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    await serve_listeners(Talk, listeners, task_status=task_status)
+
+
+@pytest.mark.parametrize("form", ["tcp", "names", "unix", "listeners"])
+def test_nothing_is_left_of_the_short_forms(form: str, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    start: Callable[..., Any] = {
+        "tcp": partial(serve_tcp, Talk, 0, host=["127.0.0.1", "127.0.0.2"]),
+        "names": partial(serve_tcp, Talk, 0, host="localhost"),
+        "unix": partial(serve_unix, Talk, path),
+        "listeners": on_listeners,
+    }[form]
+    # Sockets that are left are found when the test has ended.
+    for _ in at_every_step(partial(short_form, start), least=20):
+        assert not path.exists()
