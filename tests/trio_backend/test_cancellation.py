@@ -310,12 +310,12 @@ async def on_listeners(*, task_status: Any) -> None:
 @pytest.mark.parametrize("form", ["tcp", "names", "unix", "listeners"])
 def test_nothing_is_left_of_the_short_forms(form: str, tmp_path: Path) -> None:
     path = tmp_path / "socket"
-    start: Callable[..., Any] = {
+    forms: dict[str, Callable[..., Any]] = {
         "tcp": partial(serve_tcp, Talk, 0, host=["127.0.0.1", "127.0.0.2"]),
         "names": partial(serve_tcp, Talk, 0, host="localhost"),
         "unix": partial(serve_unix, Talk, path),
         "listeners": on_listeners,
-    }[form]
+    }
     # Sockets that are left are found when the test has ended.
-    for _ in at_every_step(partial(short_form, start), least=20):
+    for _ in at_every_step(partial(short_form, forms[form]), least=20):
         assert not path.exists()
