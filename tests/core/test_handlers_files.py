@@ -138,7 +138,8 @@ def test_both_files_are_closed_whatever_that_raises(
 
         def close(self) -> None:
             closed.append(self.name)
-            if (method, self.name) == ("close", "wfile"):
+            # Once: Python closes a file that it collects, and 3.13 tells of what that raises.
+            if (method, self.name) == ("close", "wfile") and closed.count(self.name) == 1:
                 raise error
 
         def flush(self) -> None:
