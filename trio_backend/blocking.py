@@ -110,6 +110,7 @@ class BaseServer(sync_backend.BaseServer):
             if self._lifecycle.listener is State.CLOSED:
                 self._control.close_spare()
 
+    @trio.lowlevel.enable_ki_protection  # Ctrl-C ends sleeps and handlers, not what is in between
     async def _in_trio(
         self, event: Event, run_loop: Callable[[_Turns], Awaitable[_T]]
     ) -> _T | None:
@@ -269,14 +270,14 @@ class _Turns:
     async def let_in(self) -> bool:
         server = self._server
         if not server._in_greenlets():
-            return self._let_in()
+            return _interruptible(self._let_in)
         from .greenlets import bridge  # noqa: PLC0415 - an extra
 
         me = threading.get_ident()
         green = server._greens[me] = Green()
         try:
             with green.scope:
-                return await bridge(green, self._let_in)
+                return await bridge(green, _interruptible, self._let_in)
         finally:
             del server._greens[me]
         return False
@@ -293,6 +294,12 @@ class _Turns:
             pair = server._next_request()
         self._let_in = lambda: pair is not None and server._handle_request_noblock(pair)
         return True
+
+
+@trio.lowlevel.disable_ki_protection
+def _interruptible(function: Callable[[], _T]) -> _T:
+    """Call *function* so that Ctrl-C is raised in it, as it is where there is no trio."""
+    return function()
 
 
 def _is_readable(descriptor: int) -> bool:
