@@ -1,0 +1,1 @@
+"""The testing kit: servers in memory, with no socket and no wall clock."""
