@@ -38,6 +38,7 @@ MODULES: Final = (
     "sansio_server.limits",
     "sansio_server.drain",
     "sansio_server.draining",
+    "sansio_server.drain_trace",
     "sansio_server.ledger",
     "sansio_server.hooks",
     "sansio_server.serving",

@@ -83,6 +83,7 @@ class Drain:
     :param limits: ``drain_timeout`` and ``cut_timeout`` are used.
     :param now: when the drain begins, in seconds on the server's clock.
     :param under_way: the requests to wait for.
+    :ivar begun: when it began.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Drain:
     ) -> None:
         self._lifecycle = lifecycle
         self._limits = limits
-        self._begun = now
+        self.begun = now
         self._places = tuple(under_way)
         self._stuck: dict[Place, str] = {}
         self._left: frozenset[Place] = frozenset(self._places)
@@ -128,5 +129,5 @@ class Drain:
                 Straggler(place.number, place.client_address, where, place not in self._left)
                 for place, where in self._stuck.items()
             ),
-            seconds=now - self._begun,
+            seconds=now - self.begun,
         )

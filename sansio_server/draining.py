@@ -7,11 +7,13 @@ done when is decided by :class:`~sansio_server.drain.Drain`.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
+from itertools import count
 from typing import Any
 
 import attrs
 
 from .drain import Drain, DrainReport
+from .drain_trace import DrainTeller
 from .hooks import LOGGER
 from .ledger import Place
 from .lifecycle import Lifecycle
@@ -29,6 +31,7 @@ class Draining(Serving):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._drains: list[Drain] = []
+        self._drain_numbers = count(1)
 
     async def _end_requests(
         self, under_way: Iterable[Place], timeout: float | None, *, quietly: bool = False
@@ -46,11 +49,14 @@ class Draining(Serving):
         """
         places = tuple(under_way)
         drain = self._begin_drain(places, timeout)
+        tell = self._teller(drain, places, timeout)
         try:
-            await self._follow(drain, places)
+            await self._follow(drain, places, tell)
         finally:
             self._end_drain(drain)
         report = drain.report(self._now())
+        if tell is not None:
+            tell.end(report)
         if report.left if quietly else report.cut:
             LOGGER.warning("%s %s", self._name(), report)
         return report
@@ -66,8 +72,23 @@ class Draining(Serving):
     def _end_drain(self, drain: Drain) -> None:
         self._drains.remove(drain)
 
-    async def _follow(self, drain: Drain, places: tuple[Place, ...]) -> None:
-        while (step := drain.step(self._now(), filter(self._goes_on, places))) is not None:
+    def _teller(
+        self, drain: Drain, places: tuple[Place, ...], timeout: float | None
+    ) -> DrainTeller | None:
+        if self.trace is None:
+            return None
+        return DrainTeller(self, next(self._drain_numbers), drain.begun, places, timeout)
+
+    async def _follow(
+        self, drain: Drain, places: tuple[Place, ...], tell: DrainTeller | None
+    ) -> None:
+        while True:
+            now, left = self._now(), tuple(filter(self._goes_on, places))
+            step = drain.step(now, left)
+            if tell is not None:
+                tell.step(now, left, step)
+            if step is None:
+                break
             for place in step.cut:
                 drain.cut(place, self._where(place))
             for place in step.cut:

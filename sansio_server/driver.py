@@ -79,7 +79,15 @@ class DrivenServer(Protocol):
     def _request_key(self, request: Any) -> Hashable:
         """Return what the ledger finds *request* by."""
 
-    def _emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
+    def _emit(
+        self,
+        kind: TraceKind,
+        number: int,
+        what: str,
+        detail: Any = None,
+        *,
+        time: float | None = None,
+    ) -> None:
         """Add an event to the trace, if there is one."""
 
     def _end_early(self, place: Place) -> None:
@@ -113,7 +121,7 @@ def take_in(server: DrivenServer, request: Any, client_address: Any) -> Place:
         server._request_key(request), client_address, server._now(), server.request_timeout
     )
     if server.trace is not None:
-        server._emit(TraceKind.ACCEPT, place.number, "accept", client_address)
+        server._emit(TraceKind.ACCEPT, place.number, "accept", client_address, time=place.since)
     return place
 
 
@@ -168,7 +176,7 @@ def drive(
     while step < _GIVEN:
         name, takes_address, is_work, row = _PLAN[step]
         if tracing:
-            server._emit(TraceKind.ENTER, place.number, name)
+            server._emit(TraceKind.ENTER, place.number, name, step)
         try:
             hook = getattr(server, name)
             if is_work and server._carrier is not None:

@@ -19,7 +19,7 @@ from .ledger import Counters, Ledger, Place
 from .lifecycle import Event, Lifecycle
 from .limits import Limits, WhenFull
 from .request import Step
-from .trace import Trace, TraceEvent, TraceKind
+from .trace import LimitsInForce, Standing, Trace, TraceEvent, TraceKind
 
 __all__ = ["LOGGER", "ServerHooks"]
 
@@ -27,6 +27,9 @@ __all__ = ["LOGGER", "ServerHooks"]
 LOGGER: Final = logging.getLogger("sansio_server")
 
 _RULE: Final = "-" * 40
+
+#: What is decided by the limits.
+_LIMITED: Final = frozenset({TraceKind.ACCEPT, TraceKind.OVERLOAD, TraceKind.WAIT, TraceKind.DRAIN})
 
 _T = TypeVar("_T")
 
@@ -73,6 +76,10 @@ class ServerHooks:
     cut_timeout: float = 5.0
     #: Called with each :class:`~sansio_server.trace.TraceEvent`; None for no trace.
     trace: Trace | None = None
+
+    # Which trace was told how the server stands, and of which limits it was told last.
+    _traced: Trace | None = None
+    _told_limits: LimitsInForce | None = None
 
     #: Where handlers run, if not where the driver does; see
     #: :class:`~sansio_server.driver.DrivenServer`.
@@ -215,11 +222,61 @@ class ServerHooks:
     def _released(self) -> None:
         """Tell those in ``_awaiting`` that a place has become free."""
 
-    def _emit(self, kind: TraceKind, number: int, what: str, detail: Any = None) -> None:
-        """Add an event to the trace, if there is one; what a trace raises is logged, no more."""
+    def _emit(
+        self,
+        kind: TraceKind,
+        number: int,
+        what: str,
+        detail: Any = None,
+        *,
+        time: float | None = None,
+        data: bytes | None = None,
+    ) -> None:
+        """Add an event to the trace, if there is one; what a trace raises is logged, no more.
+
+        :param time: when it happened, where a decision was made by that; None for now.
+        """
         trace = self.trace
         if trace is not None:
+            if time is None:
+                time = self._now()
             try:
-                trace(TraceEvent(self._now(), kind, number, what, detail))
+                if trace is not self._traced and trace != self._traced:
+                    self._begin_trace(trace, time)
+                elif kind in _LIMITED:
+                    self._tell_limits(trace, time)
+                trace(TraceEvent(time, kind, number, what, detail, data))
             except Exception:
                 LOGGER.exception("the trace %r failed", trace)
+
+    def _emit_bytes(self, number: int, direction: str, data: Any, count: int) -> None:
+        """Tell the trace that the first *count* bytes of *data* have moved.
+
+        Of the bytes themselves, too, if it has an attribute ``payload`` that is true.
+
+        :param direction: "in" or "out".
+        """
+        wanted = getattr(self.trace, "payload", False)
+        moved = bytes(memoryview(data).cast("B")[:count]) if wanted else None
+        self._emit(TraceKind.BYTES, number, direction, count, data=moved)
+
+    def _begin_trace(self, trace: Trace, time: float) -> None:
+        self._traced = trace  # first, so that one that raises is told once
+        standing = self._standing()
+        if standing is not None:
+            self._told_limits = standing.limits
+            trace(TraceEvent(time, TraceKind.BEGIN, 0, "begin", standing))
+
+    def _tell_limits(self, trace: Trace, time: float) -> None:
+        limits = self._limits_in_force()
+        if limits is not None and limits != self._told_limits:
+            self._told_limits = limits
+            trace(TraceEvent(time, TraceKind.LIMITS, 0, "limits", limits))
+
+    def _standing(self) -> Standing | None:
+        """Return how the server stands, for a trace that begins; None if that is not known."""
+        return None
+
+    def _limits_in_force(self) -> LimitsInForce | None:
+        """Return what the server takes on; None if it has no limits that make sense."""
+        return None

@@ -143,6 +143,11 @@ class Ledger:
         return counters
 
     @property
+    def numbered(self) -> int:
+        """The number of the last place that was taken; 0 before the first."""
+        return self._last_number
+
+    @property
     def errors(self) -> int:
         """How many exceptions hooks have raised until now."""
         return self._counters.errors

@@ -18,7 +18,7 @@ from .ledger import Place
 from .lifecycle import Event, State
 from .limits import AcceptBackoff, Admission, admission
 from .request import Step
-from .trace import TraceKind
+from .trace import LimitsInForce, OpenRequest, Standing, TraceKind
 
 __all__ = ["SWEEP_INTERVAL", "Plan", "Serving"]
 
@@ -117,7 +117,15 @@ class Serving(ServerHooks):
             if self._backoff.episode:
                 until = min(until, self._backoff.until)
             until = min(until, self._sweep())
+            if self.trace is not None:
+                self._emit(TraceKind.WAIT, 0, self._why_wait(), len(self._ledger))
         return Plan(listen, until)
+
+    def _why_wait(self) -> str:
+        if self._lifecycle.accepting is _SUSPENDED:
+            return "suspended"
+        backing_off = self._backoff.episode and self._now() < self._backoff.until
+        return "back-off" if backing_off else "full"
 
     def _came_in(self) -> Step:
         """Say where a request enters its table.
@@ -143,13 +151,15 @@ class Serving(ServerHooks):
         dead = error.errno in FATAL_ERRNOS and self._listener_is_dead()
         kind = classify_accept_error(error, listener_dead=dead)
         if kind is AcceptError.FATAL and self._lifecycle.listener is not State.CLOSED:
+            self._emit(TraceKind.OVERLOAD, 0, "fatal", error)
             raise error
         if kind is AcceptError.CAPACITY:
             self._ledger.count("capacity_errors")
             if not self._backoff.episode:
                 LOGGER.warning("%s cannot accept, and waits until it can: %s", self._name(), error)
-            self._backoff = self._backoff.failed(self._now())
-            self._emit(TraceKind.OVERLOAD, 0, "capacity", error)
+            now = self._now()
+            self._backoff = self._backoff.failed(now)
+            self._emit(TraceKind.OVERLOAD, 0, "capacity", error, time=now)
         elif kind is AcceptError.CONNECTION:
             self._ledger.count("connection_errors")
             self._emit(TraceKind.OVERLOAD, 0, "connection-error", error)
@@ -190,6 +200,35 @@ class Serving(ServerHooks):
         place.stopped = True  # before looking: the handler asks in another order
         if place.stop_ends_input and place.request is not None:
             self._end_input(place.request)
+
+    # For traces.
+
+    def _limits_in_force(self) -> LimitsInForce | None:
+        try:
+            return LimitsInForce(self._checked_limits(), self._capacity())
+        except (TypeError, ValueError):
+            return None  # the program has set what makes no sense, and is told where it matters
+
+    def _standing(self) -> Standing | None:
+        lifecycle, ledger, limits = self._lifecycle, self._ledger, self._limits_in_force()
+        if limits is None:
+            return None
+        return Standing(
+            listener=lifecycle.listener,
+            loop=lifecycle.loop,
+            accepting=lifecycle.accepting,
+            drain=lifecycle.drain,
+            loops=lifecycle.loops,
+            limits=limits,
+            backoff=self._backoff,
+            numbered=ledger.numbered,
+            requests=tuple(
+                OpenRequest(
+                    place.number, place.client_address, place.since, place.deadline, place.cut
+                )
+                for place in ledger
+            ),
+        )
 
     # What a backend may have to say.
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from sansio_server.trace import TraceKind
-
 if TYPE_CHECKING:
     from collections.abc import Buffer  # type: ignore[attr-defined, unused-ignore]
 
@@ -30,36 +28,36 @@ class ObservedSocket(socket.socket):
         observed._server = server
         return observed
 
-    def _tell(self, direction: str, count: int) -> None:
+    def _tell(self, direction: str, data: Buffer, count: int) -> None:
         if self._server is None:
             return
         place = self._server._ledger.find_exactly(self.fileno())
         number = 0 if place is None else place.number
-        self._server._emit(TraceKind.BYTES, number, direction, count)
+        self._server._emit_bytes(number, direction, data, count)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Receive as any socket does."""
         data = super().recv(size, flags)
-        self._tell("in", len(data))
+        self._tell("in", data, len(data))
         return data
 
     def recv_into(self, buffer: Buffer, size: int = 0, flags: int = 0) -> int:
         """Receive as any socket does."""
         count = super().recv_into(buffer, size, flags)
-        self._tell("in", count)
+        self._tell("in", buffer, count)
         return count
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send as any socket does."""
         count = super().send(data, flags)
-        self._tell("out", count)
+        self._tell("out", data, count)
         return count
 
     def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Send as any socket does."""
         super().sendall(data, flags)
         with memoryview(data) as view:
-            self._tell("out", view.nbytes)
+            self._tell("out", view, view.nbytes)
 
 
 class _ObservedDatagrams:
@@ -75,7 +73,7 @@ class _ObservedDatagrams:
     def sendto(self, data: Buffer, *where: Any) -> int:
         """Send as any socket does."""
         count = self._sock.sendto(data, *where)
-        self._server._emit(TraceKind.BYTES, 0, "out", count)
+        self._server._emit_bytes(0, "out", data, count)
         return count
 
 
@@ -88,6 +86,6 @@ def observe(server: ServerHooks, request: Any) -> Any:
         return ObservedSocket.instead_of(request, server)
     if type(request) is tuple and len(request) == 2 and type(request[1]) is socket.socket:
         data, sock = request
-        server._emit(TraceKind.BYTES, 0, "in", len(data))
+        server._emit_bytes(0, "in", data, len(data))
         return data, _ObservedDatagrams(server, sock)
     return request

@@ -10,7 +10,7 @@ from sansio_server.driver import Rest, continue_request, run_blocking, start_req
 from sansio_server.handlers import BaseRequestHandler
 from sansio_server.request import Step
 from sansio_server.serving import Serving
-from sansio_server.trace import TraceEvent
+from sansio_server.trace import TraceEvent, TraceKind
 
 T = TypeVar("T")
 
@@ -67,9 +67,14 @@ class MemoryServer(Serving):
         await settle_deferred()
 
     def traced(self) -> list[TraceEvent]:
-        """Begin a trace."""
+        """Begin a trace; of its events, return those that come after its own."""
         events: list[TraceEvent] = []
-        self.trace = events.append
+
+        def trace(event: TraceEvent) -> None:
+            if event.kind is not TraceKind.BEGIN:
+                events.append(event)
+
+        self.trace = trace
         return events
 
 

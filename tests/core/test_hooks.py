@@ -17,9 +17,9 @@ from sansio_server.handlers import BaseRequestHandler
 from sansio_server.hooks import ServerHooks
 from sansio_server.ledger import Counters
 from sansio_server.lifecycle import Event, State
-from sansio_server.limits import Limits
+from sansio_server.limits import AcceptBackoff, Limits
 from sansio_server.request import HOOKS, Step
-from sansio_server.trace import TraceEvent, TraceKind
+from sansio_server.trace import LimitsInForce, OpenRequest, Standing, TraceEvent, TraceKind
 
 from .memory import Failure, MemoryServer, Request
 
@@ -287,10 +287,99 @@ def test_a_trace_is_told_with_the_time() -> None:
     server.trace = events.append
     server._emit(TraceKind.STATE, 0, "BIND", "IDLE")
     server._emit(TraceKind.ENTER, 3, "verify_request")
+    server._emit(TraceKind.ACCEPT, 3, "accept", time=1.0)
     assert events == [
         TraceEvent(1.5, TraceKind.STATE, 0, "BIND", "IDLE"),
         TraceEvent(1.5, TraceKind.ENTER, 3, "verify_request", None),
+        TraceEvent(1.0, TraceKind.ACCEPT, 3, "accept", None),
     ]
+
+
+def test_a_trace_is_told_first_how_the_server_stands() -> None:
+    server = MemoryServer(time=2.0, max_connections=3, request_timeout=5.0)
+    server._happened(Event.BIND)
+    server._ledger.take("key", "client", 1.0, 5.0)
+    first: list[TraceEvent] = []
+    second: list[TraceEvent] = []
+    for events in (first, second):
+        server.trace = events.append
+        for event in (Event.SUSPEND, Event.RESUME):
+            server._happened(event)
+            server._emit(TraceKind.STATE, 0, event.name)
+    assert first == second
+    assert [event.what for event in first] == ["begin", "SUSPEND", "RESUME"]
+    assert first[0] == TraceEvent(
+        2.0,
+        TraceKind.BEGIN,
+        0,
+        "begin",
+        Standing(
+            listener=State.BOUND,
+            loop=State.IDLE,
+            accepting=State.SUSPENDED,
+            drain=State.NOT_DRAINING,
+            loops=0,
+            limits=LimitsInForce(Limits(max_connections=3, request_timeout=5.0), 3),
+            backoff=AcceptBackoff(),
+            numbered=1,
+            requests=(OpenRequest(1, "client", 1.0, 6.0, cut=False),),
+        ),
+    )
+
+
+def test_the_same_method_of_the_same_trace_is_no_other_trace() -> None:
+    class Traced(MemoryServer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.events: list[TraceEvent] = []
+
+        def trace(self, event: TraceEvent) -> None:
+            self.events.append(event)
+
+    server = Traced()
+    for _ in range(2):
+        server._emit(TraceKind.STATE, 0, "BIND")
+    assert [event.what for event in server.events] == ["begin", "BIND", "BIND"]
+
+
+def test_a_trace_is_told_of_limits_that_have_changed_before_they_decide() -> None:
+    server = MemoryServer()
+    events = server.traced()
+    server._emit(TraceKind.STATE, 0, "SERVE")
+    server.max_connections = 1
+    server._emit(TraceKind.STATE, 0, "SUSPEND")
+    for _ in range(2):
+        server._emit(TraceKind.WAIT, 0, "full")
+    server.max_connections = -1  # which the program is told of elsewhere
+    server._emit(TraceKind.WAIT, 0, "full")
+    assert [event.what for event in events] == ["SERVE", "SUSPEND", "limits", *3 * ["full"]]
+    assert events[2].detail == LimitsInForce(Limits(max_connections=1), 1)
+
+
+def test_a_trace_does_not_begin_with_limits_that_make_no_sense() -> None:
+    server = MemoryServer()
+    server.max_connections = -1
+    events: list[TraceEvent] = []
+    server.trace = events.append
+    server._emit(TraceKind.STATE, 0, "SERVE")
+    server._emit(TraceKind.WAIT, 0, "full")
+    assert [event.what for event in events] == ["SERVE", "full"]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_trace_is_given_the_bytes_that_moved_if_it_asks_for_them(wanted: bool) -> None:
+    class Trace:
+        payload = wanted
+
+        def __call__(self, event: TraceEvent) -> None:
+            events.append(event)
+
+    events: list[TraceEvent] = []
+    server = Bare()
+    server.trace = Trace()
+    server._emit_bytes(3, "in", bytearray(b"hello..."), 5)
+    data = b"hello" if wanted else None
+    assert events == [TraceEvent(1.5, TraceKind.BYTES, 3, "in", 5, data)]
 
 
 def test_what_a_trace_raises_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:

@@ -168,6 +168,33 @@ def test_a_full_machine_is_told_of_to_the_trace() -> None:
     assert [(e.kind, e.what, e.detail) for e in events] == [(TraceKind.OVERLOAD, "capacity", FULL)]
 
 
+def test_the_trace_is_told_why_nobody_is_listened_for() -> None:
+    server = with_requests(1, max_connections=1)
+    events = server.traced()
+    server._plan(math.inf)
+    server._accept_failed(FULL)
+    server._plan(math.inf)
+    server.suspend()
+    server._plan(math.inf)
+    server.max_connections = None
+    server.resume()
+    server.time = 1.0
+    assert server._plan(math.inf).listen
+    assert [(e.what, e.detail) for e in events if e.kind is TraceKind.WAIT] == [
+        ("full", 1),
+        ("back-off", 1),
+        ("suspended", 1),
+    ]
+
+
+def test_the_trace_is_told_of_a_dead_listener() -> None:
+    server = DeadListener()
+    events = server.traced()
+    with pytest.raises(OSError, match="bad descriptor"):
+        server._accept_failed(DEAD)
+    assert [(e.kind, e.what, e.detail) for e in events] == [(TraceKind.OVERLOAD, "fatal", DEAD)]
+
+
 def test_nobody_there_is_nothing_to_note() -> None:
     server = MemoryServer()
     events = server.traced()

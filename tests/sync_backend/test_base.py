@@ -428,6 +428,7 @@ def test_the_trace_tells_of_all_that_happens() -> None:
         client.close()
     told = [(event.kind.value, event.request, event.what) for event in events]
     assert told == [
+        ("begin", 0, "begin"),
         ("state", 0, "BIND"),
         ("state", 0, "ACTIVATE"),
         ("state", 0, "WAIT"),
