@@ -14,7 +14,7 @@ import sync_backend
 from . import running
 from .addresses import Address, Kind
 from .backends import Plan
-from .running import CLOSED, ENDED, Events
+from .running import ENDED, Events
 
 __all__ = ["serve", "server_class"]
 
@@ -75,7 +75,7 @@ class _Served(running.Served):
             self._loop.join()
         elif server.drain_report is not None and not server.drain_report.left:
             self._loop.join(server.cut_timeout)
-        self.events.put(CLOSED)
+        self.tell_closed()
 
     def abandon(self) -> None:
         """Give up at once whatever would outlive the process."""

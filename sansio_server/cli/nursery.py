@@ -14,7 +14,7 @@ from . import running
 from .addresses import Address, Kind
 from .backends import Plan
 from .console import REFUSED, CommandError
-from .running import CLOSED, ENDED, Events
+from .running import ENDED, Events
 
 __all__ = ["serve", "server_class"]
 
@@ -57,19 +57,20 @@ class _Served(running.Served):
     async def serve(self) -> None:
         """Serve; tell of the end, and before that, as the case may be, of the end of the drain."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._tell_when_drained)
+            nursery.start_soon(self._tell_when_abandoned)
             try:
                 await self.server.serve_forever()
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is told at the end
                 self.failure = _bare(error)
-            self.events.put(ENDED)
             nursery.cancel_scope.cancel()
+        self.events.put(ENDED)
+        if not self.closed:
+            self.tell_closed()
 
-    async def _tell_when_drained(self) -> None:
-        try:
-            await self.server.wait_drained()
-        finally:
-            self.events.put(CLOSED)
+    async def _tell_when_abandoned(self) -> None:
+        """Tell of the end of a drain that leaves somebody behind, since the loop then goes on."""
+        if (await self.server.wait_drained()).left:
+            self.tell_closed()
 
     def stop(self) -> None:
         """Stop and drain, in its task."""

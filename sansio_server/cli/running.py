@@ -29,7 +29,7 @@ from .signals import telling
 from .trace_file import TraceFile
 from .unix_paths import OwnPathMixIn
 
-__all__ = ["CLOSED", "ENDED", "Events", "Served", "find_class", "open_server", "run"]
+__all__ = ["ENDED", "Events", "Served", "find_class", "open_server", "run"]
 
 _Self = TypeVar("_Self", bound="Served")
 
@@ -107,6 +107,7 @@ class Served:
     :param events: told when the loop has ended (:data:`ENDED`) and, once, when the server has been
         stopped and drained (:data:`CLOSED`).
     :ivar address: where it is bound.
+    :ivar closed: whether the server has been stopped and drained.
     :ivar failure: what ended the loop, if it was an error.
     """
 
@@ -114,6 +115,7 @@ class Served:
         self.address = address.bound(server.server_address)
         self.server = server
         self.events = events
+        self.closed = False
         self.failure: BaseException | None = None
 
     @classmethod
@@ -134,6 +136,11 @@ class Served:
     def stop(self) -> None:
         """Stop and drain, in another thread."""
         raise NotImplementedError
+
+    def tell_closed(self) -> None:
+        """Tell that the server has been stopped and drained."""
+        self.closed = True
+        self.events.put(CLOSED)
 
     def abandon(self) -> None:
         """Give up at once whatever would outlive the process."""
@@ -168,7 +175,7 @@ def run(plan: Plan, way: type[Served]) -> int:
                 served.server.trace = trace.of(str(served.address))
         way.start(opened)
         say(*(f"listening on {served.address}" for served in opened))
-        events.get()  # a signal, or the end of a loop that nobody asked for
+        events.get()  # a signal, or an end that nobody asked for
         _stop(opened, events, plan.limits)
     say(*map(str, opened))
     failed = [served for served in opened if served.failure is not None]
@@ -207,8 +214,7 @@ def _stop(opened: list[Served], events: Events, limits: Limits) -> None:
     deadline = time.monotonic() + patience
     for served in opened:
         served.stop()
-    to_close = len(opened)
-    while to_close:
+    while not all(served.closed for served in opened):
         left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
         try:
             event = events.get(timeout=left)
@@ -216,8 +222,6 @@ def _stop(opened: list[Served], events: Events, limits: Limits) -> None:
             return
         if isinstance(event, signal.Signals):
             _force(opened, event)
-        elif event is CLOSED:
-            to_close -= 1
 
 
 def _force(opened: list[Served], why: signal.Signals) -> None:

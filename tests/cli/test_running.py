@@ -206,6 +206,7 @@ def test_so_does_a_sigterm(tmp_path: Path) -> None:
 def test_a_loop_that_ends_by_itself_ends_all(backend: str, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     options = ["--backend", backend, "--bind", f"unix:{path}", "--bind", HERE]
+    options += ["--drain-timeout", "none"]  # it must end of itself, not since time is up
     with serving("Leaves", *options) as server:
         assert server.ask(number=1) == b""
         ended = server.end()

@@ -30,11 +30,16 @@ class Presses(blocking.StreamRequestHandler):
         self.wfile.write(line.upper())
 
 
-def ask_when_serving(server: Any, answers: list[bytes]) -> threading.Thread:
-    """Be a client, in a thread, whose answer the test looks at when the server has ended."""
+def ask_when_serving(server: Any, given: threading.Event, answers: list[bytes]) -> threading.Thread:
+    """Be a client, in a thread, whose answer the test looks at when the server has ended.
+
+    It says nothing before its request was *given* to whoever serves it: until then, Ctrl-C ends the
+    request, as it ends the start of a thread in the standard library.
+    """
 
     def ask() -> None:
         with socket.create_connection(server.server_address, timeout=PATIENCE) as client:
+            given.wait(PATIENCE)
             client.sendall(b"hello\n")
             answers.append(client.makefile("rb").read())
 
@@ -52,10 +57,24 @@ def test_it_ends_the_loop(
 ) -> None:
     lost: list[object] = []
     monkeypatch.setattr(threading, "excepthook", lost.append)
-    server_class = type(name, (getattr(blocking, name),), {"blocking_handlers": where})
+    given = threading.Event()
+
+    def process_request(server: Any, request: Any, client_address: Any) -> None:
+        if name == "TCPServer":  # which serves it before it goes on
+            given.set()
+        super(server_class, server).process_request(request, client_address)
+
+    def service_actions(server: Any) -> None:
+        if server.counters.accepted:
+            given.set()
+
+    hooks = {"process_request": process_request, "service_actions": service_actions}
+    server_class: Any = type(
+        name, (getattr(blocking, name),), {"blocking_handlers": where, **hooks}
+    )
     answers: list[bytes] = []
     with server_class(("127.0.0.1", 0), Presses) as server:
-        client = ask_when_serving(server, answers)
+        client = ask_when_serving(server, given, answers)
         with pytest.raises(KeyboardInterrupt):
             server.serve_forever()
     client.join(PATIENCE)
