@@ -80,7 +80,6 @@ AsyncHandler = handler_with(handle=nothing)
         (functools.partial(AsyncCallable()), True),
         (object(), False),
     ],
-    ids=repr,
 )
 def test_a_handler_shows_whether_it_is_asynchronous(
     handler: Callable[..., Any], expected: bool
