@@ -50,8 +50,10 @@ class Player:
         self._start()
 
     def _start(self) -> None:
+        # Made here, since the process is killed and cannot remove it.
+        self._directory = tempfile.TemporaryDirectory(prefix="parity-")
         self._process = subprocess.Popen(
-            [sys.executable, *_WARNINGS, "-m", __name__, self.column],
+            [sys.executable, *_WARNINGS, "-m", __name__, self.column, self._directory.name],
             cwd=ROOT,
             env=_ENVIRONMENT,
             stdin=subprocess.PIPE,
@@ -85,20 +87,20 @@ class Player:
         self._process.wait()
         self._process.stdin.close()
         self._process.stdout.close()
+        self._directory.cleanup()
 
 
-def answer_all(column: Column, requests: Iterable[str]) -> None:
+def answer_all(column: Column, directory: Path, requests: Iterable[str]) -> None:
     """Play what the lines of *requests* ask for, and print the traces, a line for each."""
     unraisable: list[str] = []
     sys.unraisablehook = lambda args: unraisable.append(f"{args.err_msg} {args.exc_value!r}")
-    with tempfile.TemporaryDirectory(prefix="parity-") as directory:
-        for request in requests:
-            name, way = json.loads(request)
-            answer = _play_each_kind(name, column, way, Path(directory))
-            answer.problems.extend(unraisable)
-            unraisable.clear()
-            sys.stdout.write(json.dumps(attrs.asdict(answer)) + "\n")
-            sys.stdout.flush()
+    for request in requests:
+        name, way = json.loads(request)
+        answer = _play_each_kind(name, column, way, directory)
+        answer.problems.extend(unraisable)
+        unraisable.clear()
+        sys.stdout.write(json.dumps(attrs.asdict(answer)) + "\n")
+        sys.stdout.flush()
 
 
 def _play_each_kind(name: str, column: Column, way: str, directory: Path) -> Answer:
@@ -116,4 +118,4 @@ def _play_each_kind(name: str, column: Column, way: str, directory: Path) -> Ans
 
 
 if __name__ == "__main__":
-    answer_all(column_named(sys.argv[1]), sys.stdin)
+    answer_all(column_named(sys.argv[1]), Path(sys.argv[2]), sys.stdin)
