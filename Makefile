@@ -1,6 +1,7 @@
 # Each target sets up its virtual environment by itself, once, and again when pyproject.toml changes.
 #   make demo    serve one handler class in every way there is, and compare
 #   make test    the whole test suite
+#   make bench   our servers beside their peers; make bench ARGS=--quick ends within two minutes
 # Another Python, another place: make test PYTHON=python3.12 VENV=.venv-3.12
 
 PYTHON ?= python3
@@ -8,13 +9,15 @@ VENV ?= .venv
 
 bin := $(VENV)/bin
 stamp := $(VENV)/.installed
+peers := $(VENV)/.installed-peers
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types coverage clean
+.PHONY: help demo test bench lint format types coverage clean
 
 help:
 	@echo 'make demo      run the demonstration'
 	@echo 'make test      run the test suite'
+	@echo 'make bench     run the benchmarks; ARGS=--quick for a first look'
 	@echo 'make lint      check style and format'
 	@echo 'make format    put the format right'
 	@echo 'make types     check types'
@@ -31,11 +34,18 @@ $(stamp): pyproject.toml
 	'$(bin)/python' -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch '$@'
 
+$(peers): $(stamp)
+	'$(bin)/python' -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	@touch '$@'
+
 demo: $(stamp)
 	@'$(bin)/sansio-server' demo
 
 test: $(stamp)
 	'$(bin)/python' -m pytest
+
+bench: $(peers)
+	'$(bin)/python' -m benchmarks $(ARGS)
 
 lint: $(stamp)
 	'$(bin)/ruff' check
@@ -50,7 +60,7 @@ types: $(stamp)
 	'$(bin)/mypy' $(typed)
 	'$(bin)/mypy' --python-version 3.13 $(typed)
 
-typed = $(wildcard sansio_server sync_backend trio_backend tests) $(wildcard examples/*.py)
+typed = $(wildcard sansio_server sync_backend trio_backend tests benchmarks) $(wildcard examples/*.py)
 
 coverage: $(stamp)
 	'$(bin)/coverage' erase

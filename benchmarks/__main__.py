@@ -13,9 +13,9 @@ from pathlib import Path
 
 from . import report
 from .measure import Cores, Plan, measure, suits
-from .processes import Failed, Skipped, build_load
+from .processes import Failed, Skipped, build_programs
 from .results import Results, Row
-from .servers import FAMILIES, SERVERS
+from .servers import FAMILIES, SERVERS, family
 from .works import DEFAULT_WORKS, QUICK_WORKS, Work
 
 #: Descriptors that are needed beside one for each connection held.
@@ -23,7 +23,6 @@ SPARE_DESCRIPTORS = 100
 
 
 def _parser() -> argparse.ArgumentParser:
-    optional = [family for family, by_default in FAMILIES.items() if not by_default]
     parser = argparse.ArgumentParser("python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="fewer and shorter rounds: done within two minutes")
@@ -39,12 +38,11 @@ def _parser() -> argparse.ArgumentParser:
         f"({','.join(DEFAULT_WORKS)}; quick: {','.join(QUICK_WORKS)})",
     )
     add(
-        "--with",
+        *("--family", "-f"),
         dest="families",
         action="append",
-        default=[],
-        choices=optional,
-        help="measure these servers too (may be repeated)",
+        choices=FAMILIES,
+        help="measure these servers only (may be repeated)",
     )
     add("--rounds", type=int, help="rounds for each server at each work (5; quick: 2)")
     add("--seconds", type=float, help="measured seconds of a round (1.5; quick: 0.4)")
@@ -58,8 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _chosen(options: argparse.Namespace) -> list[Row]:
-    families = {name for name, by_default in FAMILIES.items() if by_default}
-    families.update(options.families)
+    families = options.families or FAMILIES
     works = QUICK_WORKS if options.quick else DEFAULT_WORKS
     if options.works:
         works = tuple(options.works.split(","))
@@ -67,7 +64,7 @@ def _chosen(options: argparse.Namespace) -> list[Row]:
         Row(work, server)
         for work in map(Work.parse, works)
         for server in SERVERS
-        if server.partition("-")[0] in families and suits(work, server)
+        if family(server) in families and suits(work, server)
     ]
     if options.only:
         rows = [row for row in rows if any(_matches(row, pattern) for pattern in options.only)]
@@ -149,7 +146,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     plan = _plan(options)
     try:
-        build_load()
+        build_programs()
         _raise_descriptor_limit(rows)
     except Failed as error:
         print(f"benchmarks: {error}", file=sys.stderr)

@@ -27,6 +27,7 @@ class Budget:
 
 
 BUDGETS = (
+    # Blocking sockets.
     Budget("churn:16", "sync-inline", "stdlib-inline", at_least=1.1),
     Budget("churn:16", "sync-threads", "stdlib-threads", at_least=1.2),
     Budget("churn:16", "sync-reused", "stdlib-threads", at_least=2.4),
@@ -40,9 +41,29 @@ BUDGETS = (
     Budget("churn:16", "sync-async-inline", "sync-inline", at_least=0.95),
     Budget("churn:16", "sync-async-threads", "sync-threads", at_least=0.95),
     Budget("echo:64", "sync-async-threads", "sync-threads", at_least=0.95),
+    # trio.
+    Budget("echo:64", "trio-async", "bare-trio", at_least=1.7),
+    Budget("echo:1000", "trio-async", "bare-trio", at_least=2.0),
+    Budget("echo:64", "trio-async", "asyncio-streams", at_least=1.0),
+    Budget("echo:1000", "trio-async", "asyncio-streams", at_least=1.05),
+    Budget("churn:16", "trio-async", "bare-trio", at_least=3.0),
+    Budget("churn:16", "trio-async", "asyncio-streams", at_least=1.6),
+    Budget("churn:16", "trio-async", "uvloop-streams", at_least=1.3),
+    Budget("echo:64:p16", "trio-async", "bare-trio", at_least=4.5),
+    Budget("echo:64:p16", "trio-async", "asyncio-streams", at_least=2.5),
+    Budget("echo:64:p16", "trio-async", "uvloop-streams", at_least=2.0),
+    Budget("echo:64", "trio-greenlets", "gevent-streamserver", at_least=1.0),
+    Budget("udp:16", "trio-udp", "bare-trio-udp", at_least=2.0),
+    # Memory of idle connections, and stops.
     Budget("idle:5000", "sync-threads", "stdlib-threads", at_least=1.0, figure="pss_kib"),
-    Budget("stop", "sync-inline", at_most=5.0, figure="stop_ms"),
-    Budget("stop", "sync-threads", at_most=5.0, figure="stop_ms"),
-    Budget("stop", "sync-reused", at_most=5.0, figure="stop_ms"),
-    Budget("stop", "sync-forks", at_most=5.0, figure="stop_ms"),
+    Budget("idle:5000", "trio-async", "bare-trio", at_least=1.0, figure="pss_kib"),
+    Budget("idle:5000", "trio-greenlets", "gevent-streamserver", at_least=1.0, figure="pss_kib"),
+    Budget("idle:5000", "trio-threads", "stdlib-threads", at_least=1.0, figure="pss_kib"),
+    *(
+        Budget("stop", server, at_most=5.0, figure="stop_ms")
+        for server in (
+            *("sync-inline", "sync-threads", "sync-reused", "sync-forks"),
+            *("trio-async", "trio-threads", "trio-greenlets"),
+        )
+    ),
 )

@@ -19,6 +19,7 @@ from typing import Any
 
 from sansio_server.driver import continue_request, run_blocking, start_request
 from sansio_server.hooks import ServerHooks
+from sansio_server.ledger import Place
 from sansio_server.request import Step
 
 REQUEST, ADDRESS = object(), ("127.0.0.1", 1)
@@ -82,6 +83,9 @@ class InPlace(ServerHooks):
         run_blocking(continue_request(self, entry, request, client_address, worker))
 
     def finish_request(self, request: Any, client_address: Any) -> Any:
+        pass
+
+    def _end_early(self, place: Place) -> None:
         pass
 
     def _now(self) -> float:

@@ -31,3 +31,6 @@ class OnTrio:
 
     def shutdown(self) -> None:
         self._server.shutdown()
+
+    def server_close(self) -> None:
+        self.socket.close()

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["Failed", "Process", "Skipped", "build_load", "start", "start_load", "start_server"]
+__all__ = ["Failed", "Process", "Skipped", "build_programs", "start", "start_load", "start_server"]
 
 HERE = Path(__file__).parent
-LOAD = HERE / "build" / "load"
+BUILD = HERE / "build"
 
 
 class Failed(Exception):
@@ -128,22 +128,23 @@ def start_load(
 ) -> Iterator[Process]:
     """Run the load generator for the length of the block; see `load.c`."""
     arguments = [mode, str(port), str(peers), str(depth), str(warmup), str(seconds)]
-    with start([str(LOAD), *arguments], patience) as process:
+    with start([str(BUILD / "load"), *arguments], patience) as process:
         os.sched_setaffinity(process.pid, cores)
         yield process
 
 
-def build_load() -> None:
-    """Compile the load generator, unless it is newer than its source.
+def build_programs() -> None:
+    """Compile the load generator and the peer in C, unless they are newer than their sources.
 
     :raises Failed: there is no C compiler, or it fails.
     """
-    source = HERE / "load.c"
-    if LOAD.exists() and LOAD.stat().st_mtime > source.stat().st_mtime:
-        return
-    LOAD.parent.mkdir(exist_ok=True)
+    BUILD.mkdir(exist_ok=True)
     command = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-std=gnu11"]
-    try:
-        subprocess.run([*command, "-o", str(LOAD), str(source)], check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise Failed(f"can't compile {source.name}: {error}") from error
+    for source in HERE.glob("*.c"):
+        program = BUILD / source.stem
+        if program.exists() and program.stat().st_mtime > source.stat().st_mtime:
+            continue
+        try:
+            subprocess.run([*command, "-o", str(program), str(source)], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise Failed(f"can't compile {source.name}: {error}") from error

@@ -14,12 +14,15 @@ TYPE_CHECKING = False  # typing's own would import typing, see above
 if TYPE_CHECKING:
     from typing import Any
 
-    #: What makes a server, given which handler is to serve: "line", "lines" or "datagram".
+    #: What makes a server, given which handler is to serve: "line", "lines", "blocks", "datagram".
     Maker = Callable[[str], Any]
 
-__all__ = ["FAMILIES", "SERVERS", "Entry", "handler_class"]
+__all__ = ["BLOCK", "FAMILIES", "OURS", "SERVERS", "Entry", "family", "handler_class"]
 
 ADDRESS = ("127.0.0.1", 0)
+
+#: Bytes in a block of the handler "blocks".
+BLOCK = 65536
 
 
 class Entry:
@@ -30,6 +33,7 @@ class Entry:
     :ivar at_once: how many connections it serves at the same time; None if any number.
     :ivar datagrams: whether it serves datagrams, not connections.
     :ivar stops: whether it has ``shutdown()``.
+    :ivar leads: whether it stands for its kind in the works that take long.
     :ivar peer: the name of the server that it is compared with in the table.
     """
 
@@ -40,12 +44,14 @@ class Entry:
         at_once: int | None = None,
         datagrams: bool = False,
         stops: bool = True,
+        leads: bool = False,
         peer: str = "",
     ) -> None:
         self.make = make
         self.at_once = at_once
         self.datagrams = datagrams
         self.stops = stops
+        self.leads = leads
         self.peer = peer
 
 
@@ -61,6 +67,11 @@ def _lines(self: Any) -> None:
         self.wfile.write(line.upper())
 
 
+def _blocks(self: Any) -> None:
+    while block := self.rfile.read(BLOCK):
+        self.wfile.write(block)
+
+
 async def _async_line(self: Any) -> None:
     line = await self.rfile.readline()
     await self.wfile.write(line.upper())
@@ -71,6 +82,11 @@ async def _async_lines(self: Any) -> None:
         await self.wfile.write(line.upper())
 
 
+async def _async_blocks(self: Any) -> None:
+    while block := await self.rfile.read(BLOCK):
+        await self.wfile.write(block)
+
+
 async def _async_datagram(self: Any) -> None:
     _line(self)  # the packet is there already: its files have nothing to wait for
 
@@ -78,9 +94,11 @@ async def _async_datagram(self: Any) -> None:
 _BODIES: Mapping[tuple[str, bool], Callable[[Any], Any]] = {
     ("line", False): _line,
     ("lines", False): _lines,
+    ("blocks", False): _blocks,
     ("datagram", False): _line,
     ("line", True): _async_line,
     ("lines", True): _async_lines,
+    ("blocks", True): _async_blocks,
     ("datagram", True): _async_datagram,
 }
 
@@ -124,6 +142,9 @@ def _on_trio(class_name: str, where: str | None = None) -> Maker:
 _STDLIB = "socketserver"
 _SYNC = "sync_backend"
 _ACCEPTORS = "benchmarks.acceptors"
+_DATAGRAMS = "benchmarks.datagrams"
+_EPOLL = "benchmarks.epoll_loop"
+_PROTOCOLS = "benchmarks.protocols"
 _STREAMS = "benchmarks.streams"
 
 #: ForkingMixIn.max_children.
@@ -132,16 +153,40 @@ _CHILDREN = 40
 _WORKERS = 16
 
 SERVERS: Mapping[str, Entry] = {
+    # The standard library's.
     "stdlib-inline": Entry(_like_socketserver(_STDLIB, "TCPServer"), at_once=1),
-    "stdlib-threads": Entry(_like_socketserver(_STDLIB, "ThreadingTCPServer")),
+    "stdlib-threads": Entry(_like_socketserver(_STDLIB, "ThreadingTCPServer"), leads=True),
     "stdlib-forks": Entry(_like_socketserver(_STDLIB, "ForkingTCPServer"), at_once=_CHILDREN),
     "stdlib-udp": Entry(_like_socketserver(_STDLIB, "UDPServer"), datagrams=True),
+    # Peers without a library.
     "raw-threads": Entry(
         _of_module(_ACCEPTORS, "PreStartedThreads"), at_once=_WORKERS, stops=False
     ),
     "raw-prefork": Entry(_of_module(_ACCEPTORS, "PreForked"), at_once=_WORKERS, stops=False),
+    "epoll-c": Entry(_of_module(_EPOLL, "EpollInC"), stops=False, leads=True),
+    "epoll-python": Entry(_of_module(_EPOLL, "EpollInPython"), stops=False, leads=True),
+    # Peers with one.
+    "bare-trio": Entry(_of_module(_STREAMS, "TrioServeTCP"), leads=True),
+    "bare-trio-udp": Entry(_of_module(_DATAGRAMS, "TrioDatagrams"), datagrams=True, stops=False),
+    "asyncio-streams": Entry(_of_module(_STREAMS, "AsyncioStreams"), leads=True),
+    "asyncio-protocol": Entry(_of_module(_PROTOCOLS, "AsyncioProtocol"), stops=False),
+    "asyncio-udp": Entry(_of_module(_PROTOCOLS, "AsyncioDatagrams"), datagrams=True, stops=False),
+    "uvloop-streams": Entry(_of_module(_STREAMS, "UvloopStreams"), leads=True),
+    "uvloop-protocol": Entry(_of_module(_PROTOCOLS, "UvloopProtocol"), stops=False),
+    "uvloop-udp": Entry(_of_module(_PROTOCOLS, "UvloopDatagrams"), datagrams=True, stops=False),
+    "anyio-asyncio": Entry(_of_module(_STREAMS, "AnyioOnAsyncio"), stops=False),
+    "anyio-trio": Entry(_of_module(_STREAMS, "AnyioOnTrio"), stops=False),
+    "gevent-streamserver": Entry(
+        _of_module(_STREAMS, "GeventStreamServer"), stops=False, leads=True
+    ),
+    "gevent-udp": Entry(
+        _of_module(_DATAGRAMS, "GeventDatagramServer"), datagrams=True, stops=False
+    ),
+    # Ours.
     "sync-inline": Entry(_like_socketserver(_SYNC, "TCPServer"), at_once=1, peer="stdlib-inline"),
-    "sync-threads": Entry(_like_socketserver(_SYNC, "ThreadingTCPServer"), peer="stdlib-threads"),
+    "sync-threads": Entry(
+        _like_socketserver(_SYNC, "ThreadingTCPServer"), leads=True, peer="stdlib-threads"
+    ),
     "sync-reused": Entry(
         _like_socketserver(_SYNC, "ThreadingTCPServer", reuse_threads=True), peer="stdlib-threads"
     ),
@@ -158,27 +203,28 @@ SERVERS: Mapping[str, Entry] = {
     "sync-async-udp": Entry(
         _like_socketserver(_SYNC, "UDPServer", is_async=True), datagrams=True, peer="sync-udp"
     ),
-    "trio-async": Entry(_on_trio("TCPServer"), stops=False, peer="trio-serve-tcp"),
-    "trio-threads": Entry(
-        _on_trio("TCPServer", "threads"), stops=False, peer="gevent-streamserver"
-    ),
+    "trio-async": Entry(_on_trio("TCPServer"), leads=True, peer="bare-trio"),
+    "trio-threads": Entry(_on_trio("TCPServer", "threads"), leads=True, peer="stdlib-threads"),
     "trio-greenlets": Entry(
-        _on_trio("TCPServer", "greenlets"), stops=False, peer="gevent-streamserver"
+        _on_trio("TCPServer", "greenlets"), leads=True, peer="gevent-streamserver"
     ),
-    "trio-udp": Entry(_on_trio("UDPServer"), datagrams=True, stops=False, peer="stdlib-udp"),
-    "trio-serve-tcp": Entry(_of_module(_STREAMS, "TrioServeTCP"), stops=False),
-    "asyncio-streams": Entry(_of_module(_STREAMS, "AsyncioStreams"), stops=False),
-    "uvloop-streams": Entry(_of_module(_STREAMS, "UvloopStreams"), stops=False),
-    "gevent-streamserver": Entry(_of_module(_STREAMS, "GeventStreamServer"), stops=False),
+    "trio-udp": Entry(_on_trio("UDPServer"), datagrams=True, stops=False, peer="bare-trio-udp"),
+    "trio-udp-threads": Entry(
+        _on_trio("UDPServer", "threads"), datagrams=True, stops=False, peer="stdlib-udp"
+    ),
+    "trio-udp-greenlets": Entry(
+        _on_trio("UDPServer", "greenlets"), datagrams=True, stops=False, peer="gevent-udp"
+    ),
 }
 
-#: The first words of names, in the order of the table: which are measured unless chosen otherwise.
-FAMILIES: Mapping[str, bool] = {
-    "stdlib": True,
-    "raw": True,
-    "sync": True,
-    "trio": False,
-    "asyncio": False,
-    "uvloop": False,
-    "gevent": False,
-}
+#: The families that are this project's.
+OURS = frozenset({"sync", "trio"})
+
+
+def family(name: str) -> str:
+    """Return the first word of a server's name."""
+    return name.partition("-")[0]
+
+
+#: All families, in the order of the table.
+FAMILIES = tuple(dict.fromkeys(map(family, SERVERS)))

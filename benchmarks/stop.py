@@ -1,6 +1,6 @@
 """How long an idle server takes to stop: ``python -m benchmarks.stop NAME REPEATS CORES``.
 
-The time is from the call of ``shutdown()`` to its return, in the server's process, in milliseconds;
+The time is from the call of ``shutdown()`` until the serve loop has ended, in milliseconds;
 all times are printed, as a list. Between the last request and the stop the server is idle for times
 spread over the standard library's polling interval, so that a poll is met at any phase.
 """
@@ -29,28 +29,32 @@ def _be_served(address: tuple[str, int]) -> None:
 
 
 def time_to_stop(server: Any, idle: float) -> float:
+    """Return the seconds that the stop of a served server took, after *idle* seconds of rest."""
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     _be_served(server.server_address)
     time.sleep(idle)
     start = time.perf_counter()
     server.shutdown()
-    duration = time.perf_counter() - start
     thread.join(PATIENCE)
-    return duration
+    if thread.is_alive():
+        raise TimeoutError("the server does not stop")
+    return time.perf_counter() - start
 
 
 def main(name: str, repeats: str, cores: str) -> None:
     confine(cores)
-    try:
-        server = SERVERS[name].make("line")
-    except (ImportError, AttributeError) as error:
-        print("skipped", error, flush=True)
-        return
     count = int(repeats)
-    pauses = [POLL_INTERVAL * (index + 0.5) / count for index in range(count)]
-    print([1e3 * time_to_stop(server, pause) for pause in pauses], flush=True)
-    server.server_close()
+    times = []
+    for index in range(count):
+        try:
+            server = SERVERS[name].make("line")
+        except (ImportError, AttributeError) as error:
+            print("skipped", error, flush=True)
+            return
+        times.append(1e3 * time_to_stop(server, POLL_INTERVAL * (index + 0.5) / count))
+        server.server_close()
+    print(times, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,76 +1,99 @@
-"""Peers with an event loop, each imported when it is chosen."""
+"""Peers whose handlers have a stream each, imported when they are chosen."""
 
 from __future__ import annotations
 
 import importlib
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
-__all__ = ["AsyncioStreams", "GeventStreamServer", "TrioServeTCP", "UvloopStreams"]
+from .peer import BACKLOG, Peer
 
-BACKLOG = 4096
-
-
-class _Loop:
-    """A listening socket, for a library that is imported before it is made."""
-
-    library = ""
-
-    def __init__(self, address: tuple[str, int], handler: str) -> None:
-        self.module: Any = importlib.import_module(self.library)
-        self.once = handler == "line"
-        self.socket = socket.create_server(address, backlog=BACKLOG)
-        self.server_address: tuple[Any, ...] = self.socket.getsockname()
+__all__ = [
+    "AnyioOnAsyncio",
+    "AnyioOnTrio",
+    "AsyncioStreams",
+    "GeventStreamServer",
+    "TrioServeTCP",
+    "UvloopStreams",
+]
 
 
-class TrioServeTCP(_Loop):
+class TrioServeTCP(Peer):
     """What ``trio.serve_tcp`` runs, on a socket that is there already."""
 
     library = "trio"
 
-    async def _lines(self, stream: Any) -> AsyncIterator[bytes]:
+    async def _pieces(self, stream: Any) -> AsyncIterator[bytes]:
         buffer = bytearray()
         while chunk := await stream.receive_some():
             buffer += chunk
-            while (end := buffer.find(b"\n") + 1) > 0:
-                line = bytes(buffer[:end])
+            while end := self.piece_end(buffer):
+                piece = bytes(buffer[:end])
                 del buffer[:end]
-                yield line
+                yield piece
 
     async def _handle(self, stream: Any) -> None:
-        async for line in self._lines(stream):
-            await stream.send_all(line.upper())
-            if self.once:
-                break
+        try:
+            async for piece in self._pieces(stream):
+                await stream.send_all(self.reply_to(piece))
+                if self.once:
+                    break
+        except self.module.BrokenResourceError:
+            pass
 
     def serve_forever(self) -> None:
         trio = self.module
         self.socket.setblocking(False)
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(self.socket))
-        trio.run(trio.serve_listeners, self._handle, [listener])
+        trio.run(self._serve, listener)
+
+    async def _serve(self, listener: Any) -> None:
+        with self.module.CancelScope() as self._scope:
+            self._token = self.module.lowlevel.current_trio_token()
+            await self.module.serve_listeners(self._handle, [listener])
+
+    def shutdown(self) -> None:
+        self._token.run_sync_soon(self._scope.cancel)
 
 
-class AsyncioStreams(_Loop):
+class AsyncioStreams(Peer):
     """``asyncio.start_server``."""
 
     library = "asyncio"
 
     async def _handle(self, reader: Any, writer: Any) -> None:
-        while line := await reader.readline():
-            writer.write(line.upper())
-            await writer.drain()
-            if self.once:
-                break
-        writer.close()
+        asyncio = importlib.import_module("asyncio")
+        try:
+            while piece := await self._piece(reader):
+                writer.write(self.reply_to(piece))
+                await writer.drain()
+                if self.once:
+                    break
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def _piece(self, reader: Any) -> Any:
+        if self.block:
+            return await reader.readexactly(self.block)
+        return await reader.readline()
 
     async def _serve(self) -> None:
         asyncio = importlib.import_module("asyncio")
+        self._loop = asyncio.get_running_loop()
         server = await asyncio.start_server(self._handle, sock=self.socket, backlog=BACKLOG)
-        await server.serve_forever()
+        self._task = asyncio.create_task(server.serve_forever())
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            pass
 
     def serve_forever(self) -> None:
         self.module.run(self._serve())
+
+    def shutdown(self) -> None:
+        self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 class UvloopStreams(AsyncioStreams):
@@ -79,17 +102,59 @@ class UvloopStreams(AsyncioStreams):
     library = "uvloop"
 
 
-class GeventStreamServer(_Loop):
+class AnyioOnAsyncio(Peer):
+    """anyio's listener and buffered streams."""
+
+    library = "anyio"
+    backend = "asyncio"
+
+    async def _handle(self, stream: Any) -> None:
+        anyio = self.module
+        buffered = importlib.import_module("anyio.streams.buffered")
+        pieces = buffered.BufferedByteReceiveStream(stream)
+        async with stream:
+            try:
+                while True:
+                    await stream.send(self.reply_to(await self._piece(pieces)))
+                    if self.once:
+                        break
+            except (anyio.EndOfStream, anyio.IncompleteRead, anyio.BrokenResourceError):
+                pass
+
+    async def _piece(self, pieces: Any) -> Any:
+        if self.block:
+            return await pieces.receive_exactly(self.block)
+        return await pieces.receive_until(b"\n", 65536) + b"\n"
+
+    async def _serve(self) -> None:
+        abc = importlib.import_module("anyio.abc")
+        listener = await abc.SocketListener.from_socket(self.socket)
+        await listener.serve(self._handle)
+
+    def serve_forever(self) -> None:
+        self.module.run(self._serve, backend=self.backend)
+
+
+class AnyioOnTrio(AnyioOnAsyncio):
+    """The same on trio."""
+
+    backend = "trio"
+
+
+class GeventStreamServer(Peer):
     """``gevent.server.StreamServer`` with files on its sockets, as a blocking handler has them."""
 
     library = "gevent.server"
 
     def _handle(self, connection: Any, address: Any) -> None:
-        with connection.makefile("rb") as lines:
-            while line := lines.readline():
-                connection.sendall(line.upper())
-                if self.once:
-                    break
+        try:
+            with connection.makefile("rb") as file:
+                while piece := file.read(self.block) if self.block else file.readline():
+                    connection.sendall(self.reply_to(piece))
+                    if self.once:
+                        break
+        except OSError:
+            pass
 
     def serve_forever(self) -> None:
         gevent_socket = importlib.import_module("gevent.socket")
