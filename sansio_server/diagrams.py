@@ -1,4 +1,4 @@
-"""Diagrams of the two lifecycles, drawn from their tables as Mermaid or DOT text.
+"""Diagrams of the lifecycles, drawn from their tables as Mermaid or DOT text.
 
 The same tables always give the same text, so that a copy in a document can be compared with it:
 between the lines ``<!-- diagram: request -->`` and ``<!-- /diagram -->`` of a Markdown file stands
@@ -17,6 +17,7 @@ import attrs
 
 from .lifecycle import REGIONS, SERVER_STATES
 from .request import ENTRIES, HOOKS, REQUEST_STEPS
+from .supervision import WORKER_STATES, WorkerState
 
 __all__ = ["DIAGRAMS", "FORMATS", "diagram", "refresh"]
 
@@ -74,8 +75,13 @@ def _server() -> tuple[_Part, ...]:
     )
 
 
+def _worker() -> tuple[_Part, ...]:
+    labels = {state: state.name for state in WORKER_STATES}
+    return (_Part("", labels, (WorkerState.STARTING,), WORKER_STATES),)
+
+
 #: What can be drawn.
-DIAGRAMS: Final = MappingProxyType({"request": _request, "server": _server})
+DIAGRAMS: Final = MappingProxyType({"request": _request, "server": _server, "worker": _worker})
 
 
 def diagram(name: str, form: str = "mermaid") -> str:

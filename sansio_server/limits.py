@@ -6,6 +6,7 @@ Times are seconds on whatever clock the backend uses; ``math.inf`` means never.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Literal, get_args
 
@@ -32,14 +33,16 @@ BACKOFF_FIRST: Final = 0.1
 BACKOFF_LARGEST: Final = 1.0
 
 
-def _seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Refuse what is no number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{attribute.name} must be a number of seconds, not {value!r}")
     if not value >= 0:  # so that NaN is refused too
         raise ValueError(f"{attribute.name} must be 0 seconds or more, not {value!r}")
 
 
-_seconds_or_never = attrs.validators.optional(_seconds)
+#: Refuses what is neither a number of seconds nor None.
+seconds_or_never: Final[Any] = attrs.validators.optional(seconds)
 
 
 def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -49,6 +52,18 @@ def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise TypeError(f"{attribute.name} must be a whole number or None, not {value!r}")
     if value < 1:
         raise ValueError(f"{attribute.name} must be 1 or more, or None for no limit, not {value!r}")
+
+
+def at_least(least: int) -> Callable[[object, attrs.Attribute[Any], object], None]:
+    """Return a validator that refuses what is no whole number from *least* on."""
+
+    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{attribute.name} must be a whole number, not {value!r}")
+        if value < least:
+            raise ValueError(f"{attribute.name} must be {least} or more, not {value!r}")
+
+    return check
 
 
 def _when_full(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -72,9 +87,9 @@ class Limits:
 
     max_connections: int | None = attrs.field(default=None, validator=_count)
     when_full: WhenFull = attrs.field(default="wait", validator=_when_full)
-    request_timeout: float | None = attrs.field(default=None, validator=_seconds_or_never)
-    drain_timeout: float | None = attrs.field(default=None, validator=_seconds_or_never)
-    cut_timeout: float = attrs.field(default=5.0, validator=_seconds)
+    request_timeout: float | None = attrs.field(default=None, validator=seconds_or_never)
+    drain_timeout: float | None = attrs.field(default=None, validator=seconds_or_never)
+    cut_timeout: float = attrs.field(default=5.0, validator=seconds)
 
 
 class Admission(Enum):

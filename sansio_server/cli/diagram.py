@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["add_parser", "run"]
 
 _DESCRIPTION = """\
-Print a diagram of the life of a request or of a server, drawn from the table that programs run by.
+Print a diagram of the life of a request, a server or a worker process, drawn from the table that
+programs run by.
 """
 
 _EXAMPLES = """\

@@ -13,16 +13,23 @@ from sansio_server import REQUEST_STEPS, SERVER_STATES
 from sansio_server.diagrams import DIAGRAMS, FORMATS, diagram, refresh
 from sansio_server.lifecycle import REGIONS
 from sansio_server.request import ENTRIES, FINAL_STEPS, HOOKS
+from sansio_server.supervision import WORKER_STATES
 
 TABLES: dict[str, Mapping[Any, Mapping[Any, Any]]] = {
     "request": REQUEST_STEPS,
     "server": SERVER_STATES,
+    "worker": WORKER_STATES,
 }
 BEGINNINGS: dict[str, set[str]] = {
     "request": {step.name for step in ENTRIES},
     "server": {states[0].name for states in REGIONS.values()},
+    "worker": {"STARTING"},
 }
-ENDS: dict[str, set[str]] = {"request": {step.name for step in FINAL_STEPS}, "server": set()}
+ENDS: dict[str, set[str]] = {
+    "request": {step.name for step in FINAL_STEPS},
+    "server": set(),
+    "worker": {"GONE"},
+}
 EACH = pytest.mark.parametrize("name", DIAGRAMS)
 
 Edge = tuple[str, str, str]
