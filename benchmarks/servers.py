@@ -190,6 +190,11 @@ SERVERS: Mapping[str, Entry] = {
     "sync-reused": Entry(
         _like_socketserver(_SYNC, "ThreadingTCPServer", reuse_threads=True), peer="stdlib-threads"
     ),
+    "sync-pool": Entry(
+        _like_socketserver(_SYNC, "PoolTCPServer", pool_size=_WORKERS),
+        at_once=_WORKERS,
+        peer="raw-threads",
+    ),
     "sync-forks": Entry(
         _like_socketserver(_SYNC, "ForkingTCPServer"), at_once=_CHILDREN, peer="stdlib-forks"
     ),

@@ -48,6 +48,7 @@ MODULES: Final = (
     "sansio_server.driver",
     "sansio_server.deferred",
     "sansio_server.lifecycle",
+    "sansio_server.supervision",
     "sansio_server.accept_errors",
     "sansio_server.stacks",
     "sansio_server.diagrams",

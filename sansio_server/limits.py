@@ -6,7 +6,6 @@ Times are seconds on whatever clock the backend uses; ``math.inf`` means never.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from enum import Enum
 from typing import Any, Final, Literal, get_args
 
@@ -20,6 +19,7 @@ __all__ = [
     "Limits",
     "WhenFull",
     "admission",
+    "check_count",
 ]
 
 #: What to do with clients who come when ``max_connections`` are being served: leave them in the
@@ -54,16 +54,22 @@ def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
         raise ValueError(f"{attribute.name} must be 1 or more, or None for no limit, not {value!r}")
 
 
-def at_least(least: int) -> Callable[[object, attrs.Attribute[Any], object], None]:
-    """Return a validator that refuses what is no whole number from *least* on."""
+def check_count(name: str, value: object, least: int = 1) -> int:
+    """Return *value*, which is called *name*, if it is a whole number from *least* on.
 
-    def check(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise TypeError(f"{attribute.name} must be a whole number, not {value!r}")
-        if value < least:
-            raise ValueError(f"{attribute.name} must be {least} or more, not {value!r}")
+    :raises TypeError: it is no whole number.
+    :raises ValueError: it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be {least} or more, not {value!r}")
+    return value
 
-    return check
+
+def count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    """Refuse what is no whole number from 1 on."""
+    check_count(attribute.name, value)
 
 
 def _when_full(_: object, attribute: attrs.Attribute[Any], value: object) -> None:

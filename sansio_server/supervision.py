@@ -17,7 +17,7 @@ from typing import Any, Final
 import attrs
 
 from .exceptions import IllegalTransition
-from .limits import AcceptBackoff, at_least, seconds, seconds_or_never
+from .limits import AcceptBackoff, count, seconds, seconds_or_never
 
 __all__ = [
     "STEADY_SECONDS",
@@ -178,7 +178,7 @@ class WorkerLimits:
     :raises TypeError: something is no number.
     """
 
-    workers: int = attrs.field(default=1, validator=at_least(1))
+    workers: int = attrs.field(default=1, validator=count)
     start_timeout: float | None = attrs.field(default=60.0, validator=seconds_or_never)
     drain_timeout: float | None = attrs.field(default=None, validator=seconds_or_never)
     cut_timeout: float = attrs.field(default=5.0, validator=seconds)

@@ -17,6 +17,7 @@ from sansio_server.handlers import (
 )
 
 from .base import BaseServer
+from .pool import PoolMixIn
 from .sockets import TCPServer, UDPServer
 from .threads import ThreadingMixIn
 
@@ -24,6 +25,9 @@ __all__ = [
     "BaseRequestHandler",
     "BaseServer",
     "DatagramRequestHandler",
+    "PoolMixIn",
+    "PoolTCPServer",
+    "PoolUDPServer",
     "StreamRequestHandler",
     "TCPServer",
     "ThreadingMixIn",
@@ -41,6 +45,14 @@ class ThreadingUDPServer(ThreadingMixIn, UDPServer):
     """A :class:`UDPServer` with a thread for each datagram."""
 
 
+class PoolTCPServer(PoolMixIn, TCPServer):
+    """A :class:`TCPServer` with a pool of threads that accept connections by themselves."""
+
+
+class PoolUDPServer(PoolMixIn, UDPServer):
+    """A :class:`UDPServer` with a pool of threads that receive datagrams by themselves."""
+
+
 if hasattr(socket, "AF_UNIX"):
     from .sockets import UnixDatagramServer, UnixStreamServer
 
@@ -50,7 +62,15 @@ if hasattr(socket, "AF_UNIX"):
     class ThreadingUnixDatagramServer(ThreadingMixIn, UnixDatagramServer):
         """A :class:`UnixDatagramServer` with a thread for each datagram."""
 
+    class PoolUnixStreamServer(PoolMixIn, UnixStreamServer):
+        """A :class:`UnixStreamServer` with a pool of threads that accept by themselves."""
+
+    class PoolUnixDatagramServer(PoolMixIn, UnixDatagramServer):
+        """A :class:`UnixDatagramServer` with a pool of threads that receive by themselves."""
+
     __all__ += [
+        "PoolUnixDatagramServer",
+        "PoolUnixStreamServer",
         "ThreadingUnixDatagramServer",
         "ThreadingUnixStreamServer",
         "UnixDatagramServer",

@@ -19,7 +19,7 @@ from sansio_server.request import Step
 from .control import Latch, Loop
 from .controlled import Controlled
 from .draining import Draining
-from .poller import LONGEST_SLEEP, Poller
+from .poller import LONGEST_SLEEP, SIGNAL_INTERVAL, Poller
 from .runtime import BlockingRuntime
 from .wakeup import Wakeup
 
@@ -29,9 +29,6 @@ _HERE, _VERIFY = Step.HERE, Step.VERIFY
 _STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 _Self = TypeVar("_Self", bound="BaseServer")
-
-#: Seconds between two looks around where a signal cannot end the sleep by itself.
-_SIGNAL_INTERVAL = 0.5
 
 
 class BaseServer(Controlled, Draining):
@@ -110,17 +107,24 @@ class BaseServer(Controlled, Draining):
             pair = self._next_request()
             if pair is None:
                 return False
+        self._drive(*self._taken_in(pair))
+        return True
+
+    def _taken_in(self, pair: Any) -> tuple[Step, Any, Any, Place]:
+        """Take a place for what ``get_request()`` has returned; return what is to be driven."""
         request, client_address = pair
         if self.trace is not None:
             request = self._observed(request)
         entry = _VERIFY
         if self.when_full != "wait" or self._backoff.delay:
             entry = self._came_in()
-        place = take_in(self, request, client_address)
+        return entry, request, client_address, take_in(self, request, client_address)
+
+    def _drive(self, entry: Step, request: Any, client_address: Any, place: Place) -> None:
+        """Drive a request from *entry* on, as far as this thread does."""
         rest = drive(self, entry, request, client_address, place)
         if rest is not None:
             self._run(rest)
-        return True
 
     def _next_request(self) -> Any:
         """Return the next request and its client's address, or None if there is none after all."""
@@ -140,13 +144,17 @@ class BaseServer(Controlled, Draining):
 
         :param entry: ``Step.HERE`` inside ``process_request``; ``Step.FINISH`` anywhere else.
         """
-        if self.request_timeout is not None and entry is _HERE:
+        if self.request_timeout is not None and entry is _HERE and not self._is_attended():
             with self._watching(request, client_address):
                 self._run(continue_request(self, entry, request, client_address, get_ident()))
             return
         rest = continue_request(self, entry, request, client_address, get_ident())
         if rest is not None:
             self._run(rest)
+
+    def _is_attended(self) -> bool:
+        """Say whether somebody else cuts what is overdue while the calling thread serves."""
+        return False
 
     #: Runs to its end what hooks and handlers left to be awaited.
     _run: ClassVar[Callable[..., Any]] = staticmethod(run_blocking)
@@ -183,7 +191,7 @@ class BaseServer(Controlled, Draining):
     def _turns(self, loop: Loop, wakeup: Wakeup) -> Iterator[_Turns]:
         tries_first = self._prepare_listener()
         with wakeup.told_of_signals() as told:
-            longest = LONGEST_SLEEP if told else _SIGNAL_INTERVAL
+            longest = LONGEST_SLEEP if told else SIGNAL_INTERVAL
             with closing(Poller(self, wakeup, self._descriptors(), longest)) as poller:
                 yield _Turns(self, loop, poller, tries_first)
 

@@ -56,9 +56,14 @@ class Draining(draining.Draining):
         """Return the places that somebody serves."""
         return [place for place in self._ledger if place.worker is not None]
 
+    def _thread_of(self, place: Place) -> int | None:
+        """Return the ident of the thread that serves *place*, if it is a thread that does."""
+        worker = place.worker
+        return worker.ident if isinstance(worker, Job) else worker
+
     def _is_mine(self, place: Place) -> bool:
         """Say whether the calling thread is the one that serves *place*."""
-        return _thread_of(place) == threading.get_ident()
+        return self._thread_of(place) == threading.get_ident()
 
     def _goes_on(self, place: Place) -> bool:
         """Say whether somebody is still serving *place*."""
@@ -67,7 +72,7 @@ class Draining(draining.Draining):
 
     def _where(self, place: Place) -> str:
         """Say where the one who serves *place* is."""
-        frame = sys._current_frames().get(_thread_of(place) or 0)
+        frame = sys._current_frames().get(self._thread_of(place) or 0)
         return "" if frame is None else "".join(traceback.format_stack(frame))
 
     def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
@@ -81,9 +86,3 @@ class Draining(draining.Draining):
     def _released(self) -> None:
         with self._progress:
             self._progress.notify_all()
-
-
-def _thread_of(place: Place) -> int | None:
-    """Return the ident of the thread that serves *place*, if it is a thread that does."""
-    worker = place.worker
-    return worker.ident if isinstance(worker, Job) else worker

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from .wakeup import Wakeup
 
-__all__ = ["LONGEST_SLEEP", "HasFileno", "Poller"]
+__all__ = ["LONGEST_SLEEP", "SIGNAL_INTERVAL", "HasFileno", "Poller"]
 
 # poll() needs no descriptor of its own, which matters when there is none left.
 _SELECTOR: Final[type[selectors.BaseSelector]] = getattr(
@@ -18,6 +18,9 @@ _SELECTOR: Final[type[selectors.BaseSelector]] = getattr(
 
 #: poll(2) takes milliseconds in a C int; one sleep is at most this many seconds.
 LONGEST_SLEEP: Final = 86400.0
+
+#: Seconds between two looks around where a signal cannot end the sleep by itself.
+SIGNAL_INTERVAL: Final = 0.5
 
 
 class HasFileno(Protocol):

@@ -364,6 +364,17 @@ DIFFERENCES = (
         names=("suspend", "resume", "suspended", "counters", "trace", "reuse_threads"),
     ),
     Difference(
+        row="19",
+        stdlib="each request gets a thread or a child of its own, or waits for the one before",
+        here="a pool of threads that accept by themselves, too",
+        reason="a thread or a child costs more than many a request",
+        names=(
+            *("PoolMixIn", "PoolTCPServer", "PoolUDPServer"),
+            *("PoolUnixStreamServer", "PoolUnixDatagramServer"),
+            *("pool_size",),
+        ),
+    ),
+    Difference(
         row="17",
         stdlib="handlers are blocking",
         here="they may be asynchronous too, and say so themselves where it can't be seen",

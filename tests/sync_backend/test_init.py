@@ -31,8 +31,13 @@ UNIX_NAMES = {
     "ThreadingUnixStreamServer",
     "ThreadingUnixDatagramServer",
 }
+#: Those that are not in the standard library.
+POOL_NAMES = {"PoolMixIn", "PoolTCPServer", "PoolUDPServer"}
+UNIX_POOL_NAMES = {"PoolUnixStreamServer", "PoolUnixDatagramServer"}
 FORK_NAMES = {"ForkingMixIn", "ForkingTCPServer", "ForkingUDPServer"}
 UNIX_FORK_NAMES = {"ForkingUnixStreamServer", "ForkingUnixDatagramServer"}
+NAMES |= POOL_NAMES
+UNIX_NAMES |= UNIX_POOL_NAMES
 
 
 @contextmanager
@@ -48,7 +53,7 @@ def imported_where(monkeypatch: pytest.MonkeyPatch, *, unix: bool, fork: bool) -
         yield importlib.import_module("sync_backend")
 
 
-def test_all_names_of_the_standard_library_are_here() -> None:
+def test_all_names_are_here() -> None:
     assert set(sync_backend.__all__) == NAMES | UNIX_NAMES | FORK_NAMES | UNIX_FORK_NAMES
     assert set(sync_backend.__all__) >= set(socketserver.__all__)
     for name in sync_backend.__all__:
