@@ -7,6 +7,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 
+# A process for each core; a module's tests stay together, so that they run in their order.
+parallel = --numprocesses=auto --dist=loadfile
+
 bin := $(VENV)/bin
 stamp := $(VENV)/.installed
 peers := $(VENV)/.installed-peers
@@ -42,7 +45,7 @@ demo: $(stamp)
 	@'$(bin)/sansio-server' demo
 
 test: $(stamp)
-	'$(bin)/python' -m pytest
+	'$(bin)/python' -m pytest $(parallel)
 
 bench: $(peers)
 	'$(bin)/python' -m benchmarks $(ARGS)
@@ -64,7 +67,7 @@ typed = $(wildcard sansio_server sync_backend trio_backend tests benchmarks) $(w
 
 coverage: $(stamp)
 	'$(bin)/coverage' erase
-	'$(bin)/coverage' run -m pytest
+	'$(bin)/coverage' run -m pytest $(parallel)
 	'$(bin)/coverage' combine --quiet
 	'$(bin)/coverage' report --fail-under=100 --include='sansio_server/*' --omit='$(commands)'
 	'$(bin)/coverage' report --fail-under=95 --include='$(commands)'
