@@ -81,8 +81,11 @@ class Turns:
 
     async def let_in(self) -> bool:
         """Let in who is there."""
-        await self._server._let_in(Worker)
+        await self._server._let_in(self._begin)
         return False
+
+    def _begin(self, *request: Any) -> Worker:
+        return Worker(self._server._serve(*request))
 
     def end(self, event: Event) -> bool:
         """End the loop, unless a stop came first."""

@@ -7,13 +7,13 @@ the driver awaits, after the hook, what nobody has.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextvars import ContextVar
 from typing import Any, Final
 
 __all__ = [
     "Deferred",
-    "defer",
+    "Later",
     "drop_deferred",
     "is_awaitable",
     "settle_deferred",
@@ -43,6 +43,14 @@ class Deferred(Awaitable[Any]):
         self._taken = True
         return self._awaitable.__await__()
 
+    def take(self) -> Awaitable[Any]:
+        """Return what is to be awaited, for the caller to do so at once and in its own place.
+
+        Each frame less between a task and what it waits for is memory and time.
+        """
+        self._taken = True
+        return self._awaitable
+
     def drop(self) -> None:
         """Give up what was not awaited."""
         if not self._taken:
@@ -57,22 +65,25 @@ class Deferred(Awaitable[Any]):
         return self._taken
 
 
-class _Nothing:
-    """What is to be awaited of something that needed no waiting."""
+class Later(Awaitable[Any]):
+    """Something to await that is not begun before.
 
-    def __await__(self) -> Generator[Any, Any, None]:
-        yield from ()
-
-
-_NOTHING: Final = _Nothing()
-
-
-def defer(rest: Awaitable[Any] | None) -> Awaitable[Any]:
-    """Return *rest* for somebody to await or not, if there is any; else what needs no awaiting.
-
-    Call this with what :func:`~.driver.continue_request` returned, in a backend with an event loop.
+    :param begin: called with *args* then; returns what is left to be awaited, or None.
     """
-    return _NOTHING if rest is None else Deferred(rest)
+
+    __slots__ = ("_args", "_begin")
+
+    def __init__(self, begin: Callable[..., Awaitable[Any] | None], *args: Any) -> None:
+        self._begin = begin
+        self._args = args
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        rest = self._begin(*self._args)
+        return _nothing() if rest is None else rest.__await__()
+
+
+def _nothing() -> Generator[Any, Any, None]:
+    yield from ()
 
 
 async def settle_deferred(noted: Iterable[Deferred] = ()) -> None:

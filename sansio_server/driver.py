@@ -212,11 +212,19 @@ async def _wait(
 ) -> None:
     """Await what the hook of *step* returned and what it deferred, and go on."""
     try:
-        if is_awaitable(result):
+        if type(result) is Deferred:
+            result = await result.take()
+        elif is_awaitable(result):
             result = await result
-        await settle_deferred(noted)
+        for deferred in noted:
+            if not deferred.taken:
+                await deferred.take()
+        if waiting.get() is not None:
+            await settle_deferred()
         refused = step is _VERIFY and not result
     except BaseException as error:  # noqa: BLE001 - likewise
+        for deferred in noted:
+            deferred.drop()
         rest = _recover(server, step, request, client_address, place, error)
     else:
         outcome = _note_outcome(server, step, place, refused)

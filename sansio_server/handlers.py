@@ -15,7 +15,7 @@ from contextlib import suppress
 from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .deferred import Deferred, drop_deferred, is_awaitable, settle_deferred
+from .deferred import Deferred, drop_deferred, is_awaitable, settle_deferred, waiting
 from .streams import open_files
 
 if TYPE_CHECKING:
@@ -118,7 +118,12 @@ class BaseRequestHandler:
     async def _run(self) -> None:
         await _settled(self.setup())
         try:
-            await _settled(self.handle())
+            # Not by _settled: while a client is waited for, there would be a frame more.
+            result = self.handle()
+            if is_awaitable(result):
+                await result
+            if waiting.get() is not None:
+                await settle_deferred()
         except BaseException:
             drop_deferred()
             raise
@@ -140,7 +145,8 @@ class BaseRequestHandler:
 async def _settled(result: object) -> None:
     if is_awaitable(result):
         await result  # type: ignore[misc]
-    await settle_deferred()
+    if waiting.get() is not None:
+        await settle_deferred()
 
 
 class StreamRequestHandler(BaseRequestHandler):

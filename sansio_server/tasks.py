@@ -6,10 +6,10 @@ ends one, and waits.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
-from .deferred import defer, is_awaitable
+from .deferred import Deferred, Later, is_awaitable
 from .drain import DrainReport
 from .draining import Draining
 from .driver import continue_request, drive, take_in
@@ -38,19 +38,32 @@ class TaskServer(Draining):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._workers: dict[Place, Worker] = {}
+        self._workers: dict[Place, Any] = {}
 
-    async def _let_in(self, begin: Callable[[Coroutine[Any, Any, None]], Worker]) -> None:
+    async def _let_in(
+        self,
+        begin: Callable[[Place, Step, Any, Any], Worker],
+        wait: Callable[[Awaitable[Any]], Awaitable[Any]] | None = None,
+        most: int = BATCH,
+    ) -> None:
         """Let in who is there; have a task for each.
 
         Call this as :meth:`.Turns.let_in` of a loop.
 
-        :param begin: called with what a task is to run; starts it soon, but not at once, and
-            returns who is at work.
+        :param begin: called with a place, an entry, a request and a client's address; has a task
+            :meth:`_serve` them, which starts soon, but not at once; and returns who is at work.
+        :param wait: awaits an asynchronous ``get_request()``; raises BlockingIOError to give it up.
+        :param most: how many to let in.
         """
-        for _ in range(BATCH if self._gets_requests_itself() else 1):
-            pair = await self._next_request()
-            if pair is None:
+        for _ in range(most if self._gets_requests_itself() else 1):
+            try:
+                pair = self._fetch()
+                if type(pair) is not tuple and is_awaitable(pair):
+                    pair = await (pair if wait is None else wait(pair))
+            except BlockingIOError:
+                break  # nobody is there after all
+            except OSError as error:
+                self._accept_failed(error)
                 break
             request, client_address = pair
             if self.trace is not None:
@@ -58,40 +71,37 @@ class TaskServer(Draining):
             entry = self._came_in()
             # Here, not in the task, or all who are there would seem to have room.
             place = take_in(self, request, client_address)
-            worker = begin(self._serve(place, entry, request, client_address))
+            worker = begin(place, entry, request, client_address)
             self._workers[place] = place.worker = worker
             if not self._is_running() or self._admission() is Admission.WAIT:
                 break
 
-    async def _next_request(self) -> Any:
-        try:
-            pair = self.get_request()
-            if type(pair) is not tuple and is_awaitable(pair):
-                pair = await pair
-        except BlockingIOError:
-            return None
-        except OSError as error:
-            self._accept_failed(error)
-            return None
-        return pair
-
     async def _serve(self, place: Place, entry: Step, request: Any, client_address: Any) -> None:
+        """Serve a request from its entry to its end.
+
+        Call this in the task.
+        """
         try:
             rest = drive(self, entry, request, client_address, place)
             if rest is not None:
                 await rest
         finally:
-            del self._workers[place]
-            place.worker = place.request = None  # if it is still open, an override keeps it
+            self._served(place)
+
+    def _served(self, place: Place) -> None:
+        """Note that nobody is at work on the request of *place* any more."""
+        del self._workers[place]
+        place.worker = place.request = None  # if it is still open, an override keeps it
 
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Awaitable[Any]:
         """Return an awaitable of the rest of a request that ``process_request`` has been given.
 
-        Whoever does not await it leaves that to the driver, which does so after the hook.
+        Whoever does not await it leaves that to the driver, which does so after the hook. It is not
+        begun before: an override that raises instead has not let it begin.
 
         :param entry: ``Step.HERE`` inside ``process_request``, ``Step.FINISH`` anywhere else.
         """
-        return defer(continue_request(self, entry, request, client_address, None))
+        return Deferred(Later(continue_request, self, entry, request, client_address, None))
 
     async def drain(self, timeout: float | None = None) -> DrainReport:
         """Wait for the requests that are being served; call this when no more are let in.
@@ -102,18 +112,25 @@ class TaskServer(Draining):
             end; None to wait for ever.
         :raises ValueError: *timeout* is negative.
         """
-        places = [place for place in self._workers if place is not current.get()]
-        self.drain_report = report = await self._end_requests(places, timeout)
+        self.drain_report = report = await self._end_requests(self._under_way(), timeout)
         return report
+
+    def _under_way(self) -> list[Place]:
+        """Return the places of requests that tasks are at, without that of the caller."""
+        own = current.get()
+        return [place for place in self._workers if place is not own]
 
     def _goes_on(self, place: Place) -> bool:
         return place in self._workers
 
     def _where(self, place: Place) -> str:
-        return self._workers[place].where()
+        where: str = self._workers[place].where()
+        return where
 
     def _end_early(self, place: Place) -> None:
-        worker = self._workers.get(place)
+        worker = place.worker  # perhaps one of a server that shares this one's limits
+        if worker is None:
+            worker = self._workers.get(place)
         if worker is not None:
             worker.cancel()
 
@@ -122,6 +139,10 @@ class TaskServer(Draining):
     def get_request(self) -> Any:
         """Return the next request and the client's address, or an awaitable of them."""
         raise NotImplementedError
+
+    def _fetch(self) -> Any:
+        """Return what ``get_request()`` does, or has done already."""
+        return self.get_request()
 
     def _gets_requests_itself(self) -> bool:
         """Say whether ``get_request`` is known not to wait."""

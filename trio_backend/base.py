@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 import trio
 
 from sansio_server.deferred import is_awaitable
-from sansio_server.driver import take_in
+from sansio_server.driver import drive
+from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
-from sansio_server.limits import Admission
 from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
 from sansio_server.trace import TraceKind
@@ -30,9 +30,6 @@ from .worker import Worker
 __all__ = ["BaseServer"]
 
 _Self = TypeVar("_Self", bound="BaseServer")
-
-#: How many clients are let in before other tasks get their turn.
-_BATCH = 64
 
 _STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
@@ -190,34 +187,13 @@ class BaseServer(Tasks):
             self._came = pair
         await trio.lowlevel.checkpoint()
 
-    async def _next_request(
-        self, alarm: Alarm, goes_on: Callable[[], bool]
-    ) -> tuple[Worker, Step, Any, Any] | None:
-        """Let one request in, if there is one; return who is to serve it, and what.
-
-        :param goes_on: asked when *alarm* rings; a ``get_request()`` that waits is cancelled unless
-            this is true then.
-        """
-        pair, self._came = self._came, None
-        try:
-            if isinstance(pair, OSError):
-                raise pair
-            if pair is None:
-                pair = self.get_request()
-                if type(pair) is not tuple and is_awaitable(pair):
-                    pair = await _while(goes_on, pair, alarm)
-        except BlockingIOError:
-            return None  # nobody is there after all
-        except OSError as error:
-            self._accept_failed(error)
-            return None
-        request, client_address = pair
-        if self.trace is not None:
-            request = self._observed(request)
-        # The place is taken here, not in the task, or all that are there would seem to have room.
-        entry = self._came_in()
-        worker = self._at_work(take_in(self, request, client_address), request)
-        return worker, entry, request, client_address
+    def _fetch(self) -> Any:
+        came, self._came = self._came, None
+        if came is None:
+            return self.get_request()
+        if isinstance(came, OSError):
+            raise came
+        return came
 
     async def _refuse_who_came(self) -> None:
         """Close a request that came, and is not to be let in any more."""
@@ -234,16 +210,8 @@ class BaseServer(Tasks):
     def _prepare_listener(self) -> None:
         """Get ready to serve."""
 
-    def _gets_requests_itself(self) -> bool:
-        """Say whether ``get_request`` is known not to wait."""
-        return False
-
     def _close_listener(self) -> None:
         """Let nobody else in."""
-
-    def _observed(self, request: Any) -> Any:
-        """Return *request*, made to tell the trace of its bytes where that is possible."""
-        return request
 
     # Stopping.
 
@@ -334,24 +302,36 @@ class _Turns:
         self._server = server
         self._loop = loop
         self._alarm = alarm
-        self._nursery = nursery
+        self._nursery: Any = nursery
+        self._here: tuple[Any, ...] | None = None  # the one request, once it was let in
 
     async def sleep(self, until: float) -> bool:
         return await self._server._sleep(self._alarm, until)
 
     async def let_in(self) -> bool:
-        server = self._server
         if self._nursery is not None:
-            for _ in range(_BATCH if server._gets_requests_itself() else 1):
-                if not server._is_running() or server._admission() is Admission.WAIT:
-                    break
-                taken = await server._next_request(self._alarm, self._goes_on)
-                if taken is None:
-                    break
-                self._nursery.start_soon(server._serve_one, *taken)
-        elif (taken := await server._next_request(self._alarm, self._goes_on)) is not None:
-            await server._serve_here(*taken)
+            await self._server._let_in(self._begin, self._wait)
+            return False
+        await self._server._let_in(self._begin_here, self._wait, most=1)
+        if self._here is not None:
+            await self._server._serve_here(*self._here)
         return False
+
+    def _begin(self, place: Place, entry: Step, request: Any, client_address: Any) -> Worker:
+        worker = Worker(place, request)
+        server, nursery = self._server, self._nursery
+        nursery.start_soon(
+            server._work, worker, drive, server, entry, request, client_address, place
+        )
+        return worker
+
+    def _begin_here(self, place: Place, entry: Step, request: Any, client_address: Any) -> Worker:
+        worker = Worker(place, request)
+        self._here = (worker, self._server, entry, request, client_address, place)
+        return worker
+
+    def _wait(self, awaitable: Awaitable[Any]) -> Awaitable[Any]:
+        return _while(self._goes_on, awaitable, self._alarm)
 
     def _goes_on(self) -> bool:
         return self._nursery is None or self._server._is_running()

@@ -7,21 +7,20 @@ from typing import Any
 
 import trio
 
-from sansio_server import draining
 from sansio_server.drain import DrainReport
-from sansio_server.ledger import Place, current
+from sansio_server.ledger import Place
+from sansio_server.tasks import TaskServer
 
 from .worker import Worker
 
 __all__ = ["Draining"]
 
 
-class Draining(draining.Draining):
+class Draining(TaskServer):
     """The part of a server that knows its tasks, and ends them."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._workers: dict[Place, Worker] = {}
         self._progress = trio.Event()
         self._drained = trio.Event()
         #: Set when a stop was asked for: handlers may want to come to an end.
@@ -30,7 +29,7 @@ class Draining(draining.Draining):
     # Who is at work.
 
     def _at_work(self, place: Place, request: Any) -> Worker:
-        """Note that somebody is about to serve the request of *place*."""
+        """Note that somebody else is about to go on with the request of *place*."""
         worker = Worker(place, request, self._workers.get(place))
         place.worker = self._workers[place] = worker
         return worker
@@ -45,8 +44,7 @@ class Draining(draining.Draining):
         if top is not None:
             place.worker = self._workers[place] = top
             return
-        del self._workers[place]
-        place.worker = place.request = None
+        self._served(place)
         if place.open:
             # An override keeps it, and may close it by itself: it is looked for when room is.
             self._sweeps = True
@@ -79,8 +77,7 @@ class Draining(draining.Draining):
         :raises ValueError: *timeout* is negative.
         """
         await trio.lowlevel.checkpoint()
-        self.drain_report = report = await self._end_requests(self._under_way(), timeout)
-        return report
+        return await super().drain(timeout)
 
     async def _drain_after_stop(self) -> None:
         """Wait for the requests under way, as a stop asks for it."""
@@ -93,29 +90,10 @@ class Draining(draining.Draining):
             self.drain_report = await self._end_requests(self._under_way(), 0.0, quietly=True)
         self._drained.set()
 
-    def _under_way(self) -> list[Place]:
-        """Return the places of requests that tasks are at, without that of the caller."""
-        own = current.get()
-        return [place for place in self._workers if place is not own]
-
-    def _goes_on(self, place: Place) -> bool:
-        return place in self._workers
-
-    def _where(self, place: Place) -> str:
-        return self._workers[place].where()
-
     async def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         progress = self._progress
         with trio.move_on_at(until):
             await progress.wait()
-
-    def _end_early(self, place: Place) -> None:
-        # Cancelled, not interrupted as sockets are: a handler may still say goodbye.
-        worker = place.worker  # perhaps one of a server that shares this one's limits
-        if worker is None:
-            worker = self._workers.get(place)
-        if worker is not None:
-            worker.cancel()
 
     def _show_stop(self) -> None:
         """Let handlers see that a stop was asked for."""

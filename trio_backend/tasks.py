@@ -41,19 +41,13 @@ class Tasks(Draining):
 
     # The task.
 
-    async def _serve_one(
-        self, worker: Worker, entry: Step, request: Any, client_address: Any
-    ) -> None:
-        """Serve a request from its entry to its end."""
-        await self._work(worker, lambda: drive(self, entry, request, client_address, worker.place))
-
-    async def _work(self, worker: Worker, begin: Callable[[], Rest]) -> None:
-        """Do what *begin* does and leaves to be awaited, in this task, as *worker*."""
+    async def _work(self, worker: Worker, begin: Callable[..., Rest], *args: Any) -> None:
+        """Do what ``begin(*args)`` does and leaves to be awaited, in this task, as *worker*."""
         worker.task = trio.lowlevel.current_task()
         try:
             with worker.scope:
                 try:
-                    rest = begin()
+                    rest = begin(*args)
                     if rest is not None:
                         await rest
                 except Exception:
@@ -86,9 +80,7 @@ class Tasks(Draining):
         except type(failure):  # for hooks that ask which exception is being handled
             await settled(self.handle_error(request, client_address))
 
-    async def _serve_here(
-        self, worker: Worker, entry: Step, request: Any, client_address: Any
-    ) -> None:
+    async def _serve_here(self, worker: Worker, *args: Any) -> None:
         """Serve a request in the loop's own task, which therefore cannot see that time is up."""
 
         async def watch() -> None:
@@ -99,7 +91,7 @@ class Tasks(Draining):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch)
             try:
-                await self._serve_one(worker, entry, request, client_address)
+                await self._work(worker, drive, *args)
             except BaseException as error:  # noqa: BLE001 - raised where no group is made of it
                 failure = error
             nursery.cancel_scope.cancel()
@@ -121,23 +113,15 @@ class Tasks(Draining):
         worker = self._workers.get(place)
         if worker is not None and worker.task is task:
             worker.request = request
-            return Deferred(self._continue_here(entry, request, client_address))
+            return super().continue_request(entry, request, client_address)
         return Deferred(self._continue_elsewhere(entry, request, client_address))
-
-    async def _continue_here(self, entry: Step, request: Any, client_address: Any) -> None:
-        # Not begun before it is awaited: an override that raises instead has not let it begin.
-        rest = continue_request(self, entry, request, client_address, None)
-        if rest is not None:
-            await rest
 
     async def _continue_elsewhere(self, entry: Step, request: Any, client_address: Any) -> None:
         """Serve the rest of a request in a task that the application has started."""
         place = place_of(self, request, client_address)
         current.set(place)
         worker = self._at_work(place, request)
-        await self._work(
-            worker, lambda: continue_request(self, entry, request, client_address, worker)
-        )
+        await self._work(worker, continue_request, self, entry, request, client_address, worker)
 
     # Blocking handlers.
 

@@ -10,6 +10,7 @@ import pytest
 
 from sansio_server.deferred import (
     Deferred,
+    Later,
     drop_deferred,
     is_awaitable,
     settle_deferred,
@@ -54,6 +55,49 @@ def test_what_somebody_awaited_is_not_awaited_again() -> None:
 
     run_blocking(hook())
     assert log == ["one", "two"]
+
+
+def test_who_takes_it_awaits_it_in_place_of_the_rest() -> None:
+    log = Log()
+
+    async def hook() -> None:
+        deferred = Deferred(log.note("one"))
+        taken = deferred.take()
+        assert deferred.taken
+        await settle_deferred()
+        assert log == []
+        assert await taken == "one"
+
+    run_blocking(hook())
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_what_comes_later_is_not_begun_before_it_is_awaited(leaves: bool) -> None:
+    log = Log()
+
+    def begin(word: str) -> Any:
+        log.append("begun")
+        return log.note(word) if leaves else None
+
+    async def hook() -> Any:
+        later = Later(begin, "one")
+        assert log == []
+        return await later
+
+    assert run_blocking(hook()) == ("one" if leaves else None)
+    assert log == (["begun", "one"] if leaves else ["begun"])
+
+
+def test_what_cannot_be_begun_fails_where_it_is_awaited() -> None:
+    def begin() -> None:
+        raise Failure
+
+    async def hook() -> None:
+        later = Later(begin)
+        with pytest.raises(Failure):
+            await later
+
+    run_blocking(hook())
 
 
 def test_what_is_deferred_meanwhile_comes_after() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import sys
 from collections import deque
 from collections.abc import Coroutine, Iterable
 from typing import Any
@@ -73,16 +74,16 @@ class Server(TaskServer, MemoryServer):
     def _gets_requests_itself(self) -> bool:
         return True
 
-    def run_let_in(self) -> list[Task]:
+    def run_let_in(self, **options: Any) -> list[Task]:
         """Let in who is there; return their tasks, none of which has begun."""
 
-        def begin(served: Coroutine[Any, Any, None]) -> Task:
-            task = Task(served)
+        def begin(*request: Any) -> Task:
+            task = Task(self._serve(*request))
             self.tasks.append(task)
             return task
 
         known = len(self.tasks)
-        run_blocking(self._let_in(begin))
+        run_blocking(self._let_in(begin, **options))
         return self.tasks[known:]
 
     def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
@@ -259,8 +260,51 @@ def test_the_rest_may_be_awaited_or_not(handler: Any, awaits: bool) -> None:
     [task] = server.run_let_in()
     while not task.over:
         task.step()
-    late = handler is Waits and not awaits
-    assert seen == (["after", "shutdown"] if late else ["shutdown", "after"])
+    assert seen == (["shutdown", "after"] if awaits else ["after", "shutdown"])
+
+
+def test_what_raises_before_it_awaits_the_rest_has_not_let_it_begin() -> None:
+    handled: list[Any] = []
+
+    class Raises(Server):
+        def process_request(self, request: Any, client_address: Any) -> None:
+            super().process_request(request, client_address)
+            raise ValueError
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            handled.append(sys.exc_info()[0])
+
+    server = Raises(lambda *_: handled.append("handler"), clients="a")
+    server.run_let_in()[0].step()
+    assert handled == [ValueError]
+    assert len(server._ledger) == 0
+
+
+def test_who_waits_for_a_client_may_give_up() -> None:
+    class Slow(Server):
+        async def get_request(self) -> Any:
+            raise AssertionError("it was not to be awaited")
+
+    given_up: list[Any] = []
+
+    async def give_up(awaitable: Any) -> Any:
+        given_up.append(awaitable)
+        awaitable.close()
+        raise BlockingIOError
+
+    server = Slow(clients="a")
+    assert server.run_let_in(wait=give_up) == []
+    assert len(given_up) == 1
+    assert len(server._ledger) == 0
+
+
+def test_no_more_are_let_in_than_are_asked_for() -> None:
+    server = Server(clients="abc")
+    tasks = server.run_let_in(most=2)
+    assert len(tasks) == 2
+    for task in tasks:
+        task.step()
+    assert list(server.clients) == ["c"]
 
 
 # Ending.

@@ -41,7 +41,7 @@ def test_what_a_backend_is_asked_for_is_listed() -> None:
         source = path.read_text()
         for part in re.findall(r"    # What a backend .*?(?=\n    # |\Z)", source, re.DOTALL):
             asked |= set(re.findall(r"    (?:async )?def (\w+)", part))
-    internal = {"_capacity", "_cut", "_name", "_sweep", "_gets_requests_itself"}
+    internal = {"_capacity", "_cut", "_name", "_sweep", "_gets_requests_itself", "_fetch"}
     assert asked >= internal
     assert asked - internal - in_rows() == set()
 
