@@ -54,7 +54,7 @@ class SocketHooks(ServerHooks):
         bind_and_activate: bool = True,
     ) -> None:
         super().__init__(server_address, RequestHandlerClass)
-        self.socket = socket.socket(self.address_family, self.socket_type)
+        self.socket = self._new_socket()
         if bind_and_activate:
             try:
                 self.server_bind()
@@ -62,6 +62,10 @@ class SocketHooks(ServerHooks):
             except BaseException:
                 self.server_close()
                 raise
+
+    def _new_socket(self) -> socket.socket:
+        """Return the socket to listen on, not yet bound."""
+        return socket.socket(self.address_family, self.socket_type)
 
     if TYPE_CHECKING:
 

@@ -1,0 +1,131 @@
+"""A world: an order, a clock, a network, and what happened there."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from .baton import Crew
+from .network import Network
+from .scheduler import PATIENCE, Actor, Scheduler
+from .timeline import Moment
+
+if TYPE_CHECKING:
+    from .faults import Fault
+
+__all__ = ["EPOCH", "Faults", "World", "current_world"]
+
+_Self = TypeVar("_Self", bound="World")
+
+#: What ``time.time()`` shows when a world begins: 2000-01-01 00:00:00 UTC.
+EPOCH: Final = 946_684_800.0
+
+#: By the ident of the thread that entered it, the world that runs.
+_WORLDS: Final[dict[int, World]] = {}
+
+
+class Faults(Protocol):
+    """What decides about faults."""
+
+    def at(self, point: str, actor: str, **context: Any) -> Fault | None:
+        """Say what is to go wrong at *point*, which *actor* has just reached; None for nothing.
+
+        :param context: more about it: ``client``, the label of the client's socket, at the points
+            of a connection and of a datagram; ``blocking``, whether the socket waits.
+        """
+
+
+class World(Scheduler):
+    """Where servers and clients live that have no sockets. Use it in a ``with`` statement.
+
+    :param faults: what goes wrong; None for nothing.
+
+    The others as for :class:`~.scheduler.Scheduler`.
+    """
+
+    def __init__(
+        self,
+        seed: int | None = None,
+        *,
+        faults: Faults | None = None,
+        jumps: bool = False,
+        crew: Crew | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        super().__init__(seed, jumps=jumps, crew=crew, patience=patience)
+        self.faults = faults
+        self.timeline: list[Moment] = []
+        #: What threads raised that nobody deals with.
+        self.unhandled: list[BaseException] = []
+        self.network = Network(self)
+        if faults is not None:
+            self.on_time = self._jump
+
+    def record(self, what: str, detail: str = "", actor: str | None = None) -> None:
+        """Add a moment to the timeline.
+
+        :param actor: whose; None for the actor who moves.
+        """
+        who = self.current.label if actor is None else actor
+        self.timeline.append(Moment(self.now, who, what, detail))
+
+    def fault(self, point: str, actor: str | None = None, **context: Any) -> Fault | None:
+        """Return what is to go wrong at *point*, and note it; None for nothing."""
+        if self.faults is None:
+            return None
+        who = self.current.label if actor is None else actor
+        fault = self.faults.at(point, who, **context)
+        if fault is not None:
+            self.record("fault", f"{point} {fault.kind}", who)
+        return fault
+
+    def report(self, actor: Actor, error: BaseException) -> None:
+        """Tell of an exception that ended *actor*, as threads tell of theirs."""
+        self.record("error", f"{type(error).__name__}: {error}", actor.label)
+        self.unhandled.append(error)
+        if sys.stderr is not None:
+            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+            sys.stderr.write(f"Exception in {actor.name}:\n{text}")
+
+    def _begin(self, actor: Actor) -> None:
+        super()._begin(actor)
+        _WORLDS[threading.get_ident()] = self
+
+    def _jump(self) -> float:
+        fault = self.fault("clock", "world")
+        return 0.0 if fault is None else fault.amount or 60.0
+
+    def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
+        ident = threading.get_ident()
+        if ident in _WORLDS:
+            raise RuntimeError("a world runs in this thread already: one at a time")
+        if ident != self.main.thread:
+            raise RuntimeError("a world belongs to the thread that made it")
+        _WORLDS[ident] = self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.close()
+        finally:
+            _WORLDS.pop(threading.get_ident(), None)
+
+    def _finish(self, actor: Actor) -> None:
+        super()._finish(actor)
+        _WORLDS.pop(threading.get_ident(), None)
+
+
+def current_world() -> World:
+    """Return the world that the calling thread is part of.
+
+    :raises RuntimeError: there is none.
+    """
+    world = _WORLDS.get(threading.get_ident())
+    if world is None:
+        raise RuntimeError(
+            "no world is running here: make servers in memory inside `with World():`, or with "
+            "ScriptedServer"
+        )
+    return world
