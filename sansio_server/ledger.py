@@ -182,6 +182,23 @@ class Ledger:
             self._note_deadline(place)
         return place
 
+    def reserve(self, number: int, client_address: Any, since: float, deadline: float) -> Place:
+        """Return a place as another ledger had it, with *number* for its key.
+
+        To be done in order of the numbers, and then :meth:`number_from`.
+        """
+        self.number_from(number)
+        place = self.take(number, client_address, since)
+        if deadline < math.inf:
+            place.deadline = deadline
+            self._note_deadline(place)
+        return place
+
+    def number_from(self, number: int) -> None:
+        """Give *number* to the next place."""
+        self._numbers = count(number)
+        self._last_number = number - 1
+
     def adopt(
         self, key: Hashable, client_address: Any, now: float, timeout: float | None = None
     ) -> Place:

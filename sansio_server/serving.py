@@ -230,6 +230,24 @@ class Serving(ServerHooks):
             ),
         )
 
+    def _stand(self, standing: Standing) -> None:
+        """Stand as another server stood when its trace began.
+
+        To be done before anything else, where what that one decided is to be decided again. Its
+        limits are for the caller to set.
+        """
+        lifecycle = self._lifecycle
+        lifecycle.listener, lifecycle.loop = standing.listener, standing.loop
+        lifecycle.accepting, lifecycle.drain = standing.accepting, standing.drain
+        lifecycle.loops = standing.loops
+        self._backoff = standing.backoff
+        for request in standing.requests:
+            place = self._ledger.reserve(
+                request.number, request.client_address, request.since, request.deadline
+            )
+            place.cut = request.cut
+        self._ledger.number_from(standing.numbered + 1)
+
     # What a backend may have to say.
 
     def _capacity(self) -> int | None:

@@ -27,6 +27,9 @@ class Plan:
     :ivar backend: how: one of :data:`BACKENDS`.
     :ivar limits: how much at once and for how long.
     :ivar trace: the file to write trace events to.
+    :ivar record: the file of the flight recorder, and
+    :ivar record_bytes: how large it may become, and
+    :ivar record_payload: whether it is to have the bytes that move.
     """
 
     handler: Handler
@@ -34,6 +37,9 @@ class Plan:
     backend: str
     limits: Limits
     trace: str | None = None
+    record: str | None = None
+    record_bytes: int = 64 * 2**20
+    record_payload: bool = False
 
 
 @attrs.frozen

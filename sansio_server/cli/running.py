@@ -12,21 +12,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from queue import Empty, SimpleQueue
 from types import ModuleType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
 from sansio_server.limits import Limits
+from sansio_server.trace import Trace
 
 from .addresses import Address, Kind, resolve
 from .backends import Plan
 from .console import REFUSED, CommandError, complain, say
 from .signals import telling
-from .trace_file import TraceFile
 from .unix_paths import OwnPathMixIn
 
 __all__ = ["ENDED", "Events", "Served", "find_class", "open_server", "run"]
@@ -167,12 +167,10 @@ def run(plan: Plan, way: type[Served]) -> int:
     :raises CommandError: an address cannot be bound, or the trace not be written.
     """
     events: Events = SimpleQueue()
-    trace = _open_trace(plan)
-    with telling(events.put), nullcontext() if trace is None else closing(trace):
+    with telling(events.put), ExitStack() as files:
+        traces = [files.enter_context(closing(trace)) for trace in _open_traces(plan)]
         opened = _open_all(plan, way, events)
-        if trace is not None:
-            for served in opened:
-                served.server.trace = trace.of(str(served.address))
+        _trace(opened, traces)
         way.start(opened)
         say(*(f"listening on {served.address}" for served in opened))
         events.get()  # a signal, or an end that nobody asked for
@@ -195,15 +193,49 @@ def _open_all(plan: Plan, way: type[Served], events: Events) -> list[Served]:
     return opened
 
 
-def _open_trace(plan: Plan) -> TraceFile | None:
-    if plan.trace is None:
-        return None
+class _Traced(Protocol):
+    """A file for the traces of several servers."""
+
+    def of(self, server: str) -> Trace:
+        """Return the trace of the server by this name."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
+def _open_traces(plan: Plan) -> Iterator[_Traced]:
+    # Imported where they are asked for: the testing kit is large.
+    if plan.trace is not None:
+        from .trace_file import TraceFile  # noqa: PLC0415 - as above
+
+        with _telling_of("trace", plan.trace):
+            trace = TraceFile(plan.trace)
+        yield trace
+    if plan.record is not None:
+        from sansio_server.testing.flight_recorder import FlightRecorder  # noqa: PLC0415 - as above
+
+        with _telling_of("recording", plan.record):
+            recorder = FlightRecorder(
+                plan.record, max_bytes=plan.record_bytes, payload=plan.record_payload
+            )
+        yield recorder
+
+
+def _trace(opened: list[Served], traces: Sequence[_Traced]) -> None:
+    if not traces:
+        return
+    from sansio_server.testing.flight_recorder import Traces  # noqa: PLC0415 - as above
+
+    for served in opened:
+        served.server.trace = Traces(*(trace.of(str(served.address)) for trace in traces))
+
+
+@contextmanager
+def _telling_of(what: str, path: str) -> Iterator[None]:
     try:
-        return TraceFile(plan.trace)
-    except OSError as error:
-        raise CommandError(
-            f"cannot write the trace {plan.trace}: {_reason(error)}", REFUSED
-        ) from error
+        yield
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot write the {what} {path}: {_reason(error)}", REFUSED) from error
 
 
 def _stop(opened: list[Served], events: Events, limits: Limits) -> None:

@@ -115,6 +115,25 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--trace", metavar="FILE", help="write what happens to FILE, a JSON object a line"
     )
+    recording = parser.add_argument_group("flight recorder")
+    recording.add_argument(
+        "--record",
+        metavar="FILE",
+        help="write the same to FILE and, when that is full, to FILE.1, in which the oldest is "
+        "lost; `sansio-server replay FILE` runs it again",
+    )
+    recording.add_argument(
+        "--record-size",
+        metavar="MIB",
+        type=_size,
+        default=_size("64"),
+        help="how large both may become together, in mebibytes (default: 64)",
+    )
+    recording.add_argument(
+        "--record-payload",
+        action="store_true",
+        help="record the bytes that move too, not only how many",
+    )
 
 
 def _defaults() -> str:
@@ -142,6 +161,16 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more, nor 'none'")
     return number
+
+
+def _size(text: str) -> int:
+    try:
+        size = float(text) * 2**20
+    except ValueError:
+        size = math.nan
+    if not 2**16 <= size <= sys.maxsize:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of mebibytes, 0.0625 or more")
+    return int(size)
 
 
 def _seconds(text: str, otherwise: str = "") -> float:
@@ -178,4 +207,14 @@ def run(args: argparse.Namespace) -> int:
         drain_timeout=args.drain_timeout,
         cut_timeout=args.cut_timeout,
     )
-    return backend.load()(Plan(handler, addresses, args.backend, limits, args.trace))
+    plan = Plan(
+        handler,
+        addresses,
+        args.backend,
+        limits,
+        args.trace,
+        args.record,
+        args.record_size,
+        args.record_payload,
+    )
+    return backend.load()(plan)

@@ -1,34 +1,15 @@
-"""A trace in a file, a JSON object a line."""
+"""A trace in a file, a JSON object a line, as in a recording but without a bound."""
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Any
+import threading
 
 from sansio_server.hooks import LOGGER
+from sansio_server.testing.recording import as_line
 from sansio_server.trace import Trace, TraceEvent
 
-__all__ = ["TraceFile", "event_as_json"]
-
-
-def event_as_json(server: str, event: TraceEvent) -> str:
-    """Return *event* of the server named *server* as one line of JSON."""
-    fields = {
-        "time": event.time,
-        "server": server,
-        "request": event.request,
-        "kind": event.kind.value,
-        "what": event.what,
-        "detail": event.detail,
-    }
-    return json.dumps(fields, default=_as_text) + "\n"
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, BaseException):
-        return f"{type(value).__name__}: {value}"
-    return repr(value)
+__all__ = ["TraceFile"]
 
 
 class TraceFile:
@@ -42,14 +23,19 @@ class TraceFile:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         self._fd = os.open(path, flags, 0o666)
         self._path = path
+        self._home = os.getpid()
         self._failed = self._closed = False
 
     def of(self, server: str) -> Trace:
         """Return what to set as the ``trace`` of the server named *server*."""
 
         def trace(event: TraceEvent) -> None:
+            process = os.getpid()
+            line = as_line(
+                event, server, 0 if process == self._home else process, threading.get_ident()
+            )
             # One write for each line: the system puts each at the end, whoever writes at once.
-            self._write(event_as_json(server, event).encode())
+            self._write(line.encode() + b"\n")
 
         return trace
 

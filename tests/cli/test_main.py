@@ -32,7 +32,10 @@ def test_help_says_how_to_call_it(command: str, capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "sansio-server: error: which command? serve, diagram or demo; --help says more"),
+        (
+            [],
+            "sansio-server: error: which command? serve, replay, diagram or demo; --help says more",
+        ),
         (["--verison"], "sansio-server: error: unrecognized arguments: --verison"),
         (["demo", "--fast"], "sansio-server: error: unrecognized arguments: --fast"),
     ],

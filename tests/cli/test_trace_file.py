@@ -8,32 +8,17 @@ from pathlib import Path
 import pytest
 
 from sansio_server import Outcome, TraceEvent, TraceKind
-from sansio_server.cli.trace_file import TraceFile, event_as_json
+from sansio_server.cli.trace_file import TraceFile
+from sansio_server.testing.recording import Record, read_recording
 
 
-@pytest.mark.parametrize(
-    ("detail", "written"),
-    [
-        (None, None),
-        (("127.0.0.1", 4711), ["127.0.0.1", 4711]),
-        (Outcome.FAILED, Outcome.FAILED),
-        (ValueError("no"), "ValueError: no"),
-        (b"\0name", "b'\\x00name'"),
-        ("two\nlines", "two\nlines"),
-    ],
-)
-def test_an_event_is_one_line_of_json(detail: object, written: object) -> None:
-    event = TraceEvent(1.5, TraceKind.LEAVE, 3, "finish_request", detail)
-    line = event_as_json("tcp:here:1", event)
-    assert line.index("\n") == len(line) - 1
-    assert json.loads(line) == {
-        "time": 1.5,
-        "server": "tcp:here:1",
-        "request": 3,
-        "kind": "leave",
-        "what": "finish_request",
-        "detail": written,
-    }
+def test_an_event_is_a_record(tmp_path: Path) -> None:
+    trace = TraceFile(str(tmp_path / "trace"))
+    event = TraceEvent(1.5, TraceKind.LEAVE, 3, "finish_request", Outcome.FAILED)
+    trace.of("tcp:here:1")(event)
+    trace.close()
+    [record] = read_recording(tmp_path / "trace")
+    assert record == Record(event, "tcp:here:1", 0, threading.get_ident())
 
 
 def test_what_was_in_the_file_is_replaced(tmp_path: Path) -> None:
@@ -59,6 +44,7 @@ def test_threads_and_children_write_whole_lines(tmp_path: Path) -> None:
     if pid == 0:
         write()
         os._exit(0)
+    child = pid
     threads = [threading.Thread(target=write) for _ in range(2)]
     for thread in threads:
         thread.start()
@@ -66,8 +52,9 @@ def test_threads_and_children_write_whole_lines(tmp_path: Path) -> None:
         thread.join()
     assert os.waitpid(pid, 0)[1] == 0
     trace.close()
-    numbers = sorted(json.loads(line)["request"] for line in path.read_text().splitlines())
-    assert numbers == sorted(3 * list(range(100)))
+    records = read_recording(path)
+    assert sorted(each.event.request for each in records) == sorted(3 * list(range(100)))
+    assert {each.process for each in records} == {0, child}
 
 
 def test_a_full_disk_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -34,6 +34,9 @@ def counts(ledger: Ledger) -> dict[str, int]:
     return {name: n for name, n in attrs.asdict(ledger.counters).items() if n}
 
 
+DEADLINES = ((3, 5.0), (7, math.inf))
+
+
 # Taking and giving back.
 
 
@@ -52,6 +55,19 @@ def test_places_are_numbered_and_counted() -> None:
     assert [place.number for place in places] == [1, 2, 3]
     assert len(ledger) == 3
     assert counts(ledger) == {"accepted": 3}
+
+
+def test_a_ledger_can_stand_as_another_did() -> None:
+    ledger = Ledger()
+    places = [ledger.reserve(number, "client", 1.0, deadline) for number, deadline in DEADLINES]
+    ledger.number_from(9)
+    assert [(place.key, place.number, place.deadline) for place in places] == [
+        (3, 3, 5.0),
+        (7, 7, math.inf),
+    ]
+    assert (ledger.next_deadline(), ledger.numbered) == (5.0, 8)
+    assert ledger.take("key", "client", 2.0).number == 9
+    assert ledger.find_exactly(3) is places[0]
 
 
 def test_a_place_is_given_back_once() -> None:

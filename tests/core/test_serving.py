@@ -227,6 +227,23 @@ def test_the_errno_of_a_dead_listener_is_believed_only_if_it_is_dead() -> None:
     assert server.counters == Counters(connection_errors=1)
 
 
+# Standing as another server did.
+
+
+def test_a_server_can_stand_as_another_did() -> None:
+    server = with_requests(2, time=10.0, request_timeout=2.0)
+    server.suspend()
+    server._accept_failed(FULL)
+    for place in server._ledger:
+        server._cut(place, "request_timeout")
+    server._happened(Event.SERVE)
+    other = MemoryServer(request_timeout=2.0)
+    standing = server._standing()
+    assert standing is not None
+    other._stand(standing)
+    assert other._standing() == standing
+
+
 # Requests that last too long.
 
 
