@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, TypeVar
 
+from .running import UNSEEN
+
 __all__ = ["Crew", "Gate"]
 
 _Self = TypeVar("_Self", bound="Crew")
@@ -47,8 +49,7 @@ class Crew:
         if self._idle:
             hand = self._idle.pop()
         else:
-            hand = _Hand(self._idle)
-            hand.thread.start()
+            hand = _Hand.made(self._idle)
             self._hands.append(hand)
         hand.work = work
         hand.gate.release()
@@ -90,6 +91,18 @@ class _Hand:
         self.work: Callable[[], Callable[[], object]] | None = None
         self._idle = idle
         self.thread = threading.Thread(target=self._run, name="testing", daemon=True)
+
+    @classmethod
+    def made(cls, idle: _Idle) -> _Hand:
+        """Return one whose thread has started, with all of it the system's."""
+        me = threading.get_ident()
+        UNSEEN.add(me)
+        try:
+            hand = cls(idle)
+            hand.thread.start()
+        finally:
+            UNSEEN.discard(me)
+        return hand
 
     def _run(self) -> None:
         while True:

@@ -5,25 +5,22 @@ from __future__ import annotations
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from .baton import Crew
 from .network import Network
+from .patches import patched
+from .running import WORLDS, find_world
 from .scheduler import PATIENCE, Actor, Scheduler
 from .timeline import Moment
 
 if TYPE_CHECKING:
     from .faults import Fault
 
-__all__ = ["EPOCH", "Faults", "World", "current_world"]
+__all__ = ["Faults", "World", "current_world"]
 
 _Self = TypeVar("_Self", bound="World")
-
-#: What ``time.time()`` shows when a world begins: 2000-01-01 00:00:00 UTC.
-EPOCH: Final = 946_684_800.0
-
-#: By the ident of the thread that entered it, the world that runs.
-_WORLDS: Final[dict[int, World]] = {}
 
 
 class Faults(Protocol):
@@ -60,6 +57,7 @@ class World(Scheduler):
         #: What threads raised that nobody deals with.
         self.unhandled: list[BaseException] = []
         self.network = Network(self)
+        self._patched = ExitStack()
         if faults is not None:
             self.on_time = self._jump
 
@@ -91,7 +89,7 @@ class World(Scheduler):
 
     def _begin(self, actor: Actor) -> None:
         super()._begin(actor)
-        _WORLDS[threading.get_ident()] = self
+        WORLDS[threading.get_ident()] = self
 
     def _jump(self) -> float:
         fault = self.fault("clock", "world")
@@ -99,22 +97,24 @@ class World(Scheduler):
 
     def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
         ident = threading.get_ident()
-        if ident in _WORLDS:
+        if ident in WORLDS:
             raise RuntimeError("a world runs in this thread already: one at a time")
         if ident != self.main.thread:
             raise RuntimeError("a world belongs to the thread that made it")
-        _WORLDS[ident] = self
+        self._patched.enter_context(patched())
+        WORLDS[ident] = self
         return self
 
     def __exit__(self, *_: object) -> None:
         try:
             self.close()
         finally:
-            _WORLDS.pop(threading.get_ident(), None)
+            WORLDS.pop(threading.get_ident(), None)
+            self._patched.close()
 
     def _finish(self, actor: Actor) -> None:
         super()._finish(actor)
-        _WORLDS.pop(threading.get_ident(), None)
+        WORLDS.pop(threading.get_ident(), None)
 
 
 def current_world() -> World:
@@ -122,7 +122,7 @@ def current_world() -> World:
 
     :raises RuntimeError: there is none.
     """
-    world = _WORLDS.get(threading.get_ident())
+    world = find_world()
     if world is None:
         raise RuntimeError(
             "no world is running here: make servers in memory inside `with World():`, or with "
