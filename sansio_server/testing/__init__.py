@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .adoption import in_memory
 from .clients import Client, DatagramClient
 from .errors import Deadlock, LeftBehind, Stuck
 from .scripted import ScriptedServer
@@ -40,5 +41,6 @@ __all__ = [
     "UnixStreamServer",
     "World",
     "current_world",
+    "in_memory",
     "render",
 ]

@@ -13,13 +13,29 @@ from collections.abc import Callable, Mapping
 from types import CellType, FunctionType, MemberDescriptorType
 from typing import Any, Final
 
-__all__ = ["LIBRARIES", "rebased"]
+from . import servers
+
+__all__ = ["LIBRARIES", "in_memory", "rebased"]
 
 #: The packages whose server classes are replaced.
 LIBRARIES: Final = frozenset({"socketserver", "sync_backend", "trio_backend", "sansio_server"})
 
 #: What ``type`` makes by itself for each class.
 _MADE: Final = frozenset({"__dict__", "__weakref__"})
+
+
+#: What is taken instead of a library's class, by its name.
+_IN_MEMORY: Final = {name: getattr(servers, name) for name in servers.__all__}
+
+
+def in_memory(server_class: type) -> type:
+    """Return *server_class* on the bases of :mod:`sansio_server.testing`, to be used in a world.
+
+    :param server_class: a class of ``socketserver``, ``sync_backend`` or ``trio_backend``, or
+        one derived from these; one that is in memory already is returned as it is.
+    :raises TypeError: it is no class of servers, or one that cannot be in memory.
+    """
+    return rebased(server_class, _IN_MEMORY)
 
 
 def rebased(server_class: type, replacements: Mapping[str, type]) -> type:

@@ -10,6 +10,7 @@ from sansio_server.drain import DrainReport
 from sansio_server.trace import TraceEvent, TraceKind
 
 from . import servers
+from .adoption import in_memory
 from .clients import Client, DatagramClient
 from .errors import LeftBehind
 from .scheduler import PATIENCE, Actor
@@ -37,7 +38,8 @@ class ScriptedServer:
     for something. The clock stands, unless the test waits with a timeout or calls :meth:`advance`.
 
     :param handler: the handler: a class, blocking or asynchronous, or any callable.
-    :param server_class: one of :mod:`sansio_server.testing`, or a class derived from these.
+    :param server_class: a class of ``socketserver`` or of any backend, or derived from one, which
+        is made anew on bases in memory; see :func:`~.adoption.in_memory`.
     :param address: where to serve; None for any address of the class's family.
     :param seed: what is drawn from it decides who moves next; None for first come, first served.
     :param faults: what goes wrong, see :class:`~.world.Faults`; None for nothing.
@@ -64,12 +66,12 @@ class ScriptedServer:
         patience: float = PATIENCE,
         **attributes: Any,
     ) -> None:
+        self._class: Any = in_memory(server_class)
         for name in attributes:
-            if not hasattr(server_class, name):
+            if not hasattr(self._class, name):
                 raise TypeError(f"{server_class.__name__} has no attribute {name!r}")
-        self._class = server_class
         if attributes:
-            self._class = type(server_class.__name__, (server_class,), attributes)
+            self._class = type(server_class.__name__, (self._class,), attributes)
         self._handler = handler
         self._address = address
         self._serve = serve

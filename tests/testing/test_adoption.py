@@ -7,13 +7,16 @@ import functools
 import http.server
 import socketserver
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import sync_backend
 import trio_backend
+from sansio_server.testing import ScriptedServer
 from sansio_server.testing.adoption import rebased
+from trio_backend import blocking
 
 
 class TCPServer:
@@ -212,3 +215,43 @@ def test_another_class_is_left_alone() -> None:
 def test_what_has_no_place_in_memory(given: Any, message: str) -> None:
     with pytest.raises(TypeError, match=message):
         rebased(given, MEMORY)
+
+
+# In a world.
+
+
+class Echo(socketserver.StreamRequestHandler):
+    def handle(self) -> None:
+        for line in self.rfile:
+            self.wfile.write(line)
+
+
+@pytest.mark.parametrize("library", [socketserver, sync_backend, trio_backend, blocking])
+def test_a_server_of_any_library_serves_in_memory(library: Any) -> None:
+    class Server(library.TCPServer):  # type: ignore[misc]
+        def verify_request(self, request: Any, client_address: Any) -> bool:
+            self.asked = client_address
+            return bool(super().verify_request(request, client_address))
+
+    with ScriptedServer(Echo, Server) as server:
+        client = server.connect()
+        client.send(b"hello\n")
+        assert client.readline() == b"hello\n"
+        assert server.server.asked == client.address
+
+
+@pytest.mark.parametrize("kind", [http.server.HTTPServer, http.server.ThreadingHTTPServer])
+def test_http_servers_run_as_they_are(kind: type, tmp_path: Path) -> None:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Say nothing."""
+
+    (tmp_path / "page.txt").write_text("a page")
+    handler = functools.partial(Quiet, directory=str(tmp_path))
+    with ScriptedServer(handler, kind) as server:
+        assert server.server.server_port == server.server.server_address[1]
+        client = server.connect()
+        client.send(b"GET /page.txt HTTP/1.0\r\n\r\n")
+        head, _, body = client.read_to_end().partition(b"\r\n\r\n")
+        assert body == b"a page"
+        assert b"Date: Sat, 01 Jan 2000 00:00:00 GMT" in head.splitlines()
