@@ -1,4 +1,4 @@
-"""The clients of a world, as tests have them."""
+"""The clients of a server under test: in a world, and what those on real sockets share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .stream_sockets import StreamSocket
 if TYPE_CHECKING:
     from .world import World
 
-__all__ = ["Client", "DatagramClient"]
+__all__ = ["Client", "DatagramClient", "StreamClient"]
 
 _BLOCK = 65536
 
@@ -20,14 +20,14 @@ _S = TypeVar("_S", bound="_Base")
 
 
 class _Base:
-    """What both kinds of clients have."""
+    """What all clients have."""
 
-    socket: StreamSocket | DatagramSocket
+    socket: Any
 
     @property
     def address(self) -> Any:
         """Its own address."""
-        return self.socket.address
+        return self.socket.getsockname()
 
     def close(self) -> None:
         """Close the socket. Harmless when done before."""
@@ -40,31 +40,29 @@ class _Base:
         self.close()
 
 
-class Client(_Base):
-    """A client with a connection.
+class StreamClient(_Base):
+    """A client with a connection, on a socket of any kind.
 
-    What waits raises :class:`~.errors.Deadlock` when nobody will ever answer, and
-    :exc:`TimeoutError` when nobody has in *timeout* seconds of the world's time.
-
-    :param world: where it lives.
-    :param name: what the timeline calls it.
-    :param family: AF_INET, AF_INET6 or AF_UNIX.
+    :param socket: with the methods of Python's sockets.
+    :param patience: seconds to wait where a method is given no *timeout*; None for any time.
     """
 
-    def __init__(self, world: World, name: str, family: int = AF_INET) -> None:
-        self._world = world
-        self.name = name
+    def __init__(self, socket: Any, patience: float | None = None) -> None:
         #: Its socket.
-        self.socket: StreamSocket = StreamSocket(world, family, label=name)
+        self.socket: Any = socket
+        self._patience = patience
         self._buffer = bytearray()
         self._ended = False
+
+    def _allow(self, timeout: float | None) -> None:
+        self.socket.settimeout(self._patience if timeout is None else timeout)
 
     def connect(self, address: Any, timeout: float | None = None) -> None:
         """Connect to the server at *address*.
 
         :raises OSError: nobody listens there.
         """
-        self.socket.settimeout(timeout)
+        self._allow(timeout)
         self.socket.connect(address)
 
     def send(self, data: bytes, timeout: float | None = None) -> None:
@@ -72,7 +70,7 @@ class Client(_Base):
 
         :raises OSError: nobody will receive it.
         """
-        self.socket.settimeout(timeout)
+        self._allow(timeout)
         self.socket.sendall(data)
 
     def recv(self, size: int = _BLOCK, timeout: float | None = None) -> bytes:
@@ -112,7 +110,7 @@ class Client(_Base):
         return self._take(len(self._buffer))
 
     def _more(self, timeout: float | None, size: int = _BLOCK) -> None:
-        self.socket.settimeout(timeout)
+        self._allow(timeout)
         data = self.socket.recv(size)
         self._buffer += data
         self._ended = not data
@@ -125,6 +123,23 @@ class Client(_Base):
     def shutdown_write(self) -> None:
         """Say that no more will be sent, and go on receiving."""
         self.socket.shutdown(SHUT_WR)
+
+
+class Client(StreamClient):
+    """A client with a connection, in a world.
+
+    What waits raises :class:`~.errors.Deadlock` when nobody will ever answer, and
+    :exc:`TimeoutError` when nobody has in *timeout* seconds of the world's time.
+
+    :param world: where it lives.
+    :param name: what the timeline calls it.
+    :param family: AF_INET, AF_INET6 or AF_UNIX.
+    """
+
+    def __init__(self, world: World, name: str, family: int = AF_INET) -> None:
+        super().__init__(StreamSocket(world, family, label=name))
+        self._world = world
+        self.name = name
 
     def reset(self) -> None:
         """Break the connection: the server gets ConnectionResetError."""
