@@ -51,10 +51,9 @@ class Alarm:
             await trio.lowlevel.checkpoint()
             return False
         with trio.CancelScope() as scope:
-            if until > trio.current_time():
-                scope.deadline = until
-            else:  # a deadline would end the wait before it has begun
-                self._token.run_sync_soon(scope.cancel)
+            # Set inside: from outside, a time that has passed would end the wait before it has
+            # begun. Trio looks for what is ready, then for what is overdue.
+            scope.deadline = until
             self._sleep, self._unless = scope, unless
             try:
                 await wait()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import signal
+import socket
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -40,6 +42,22 @@ async def test_the_time_may_come_first(autojump_clock: trio.testing.MockClock) -
 async def test_a_time_that_has_passed_is_no_sleep(autojump_clock: trio.testing.MockClock) -> None:
     alarm = Alarm()
     assert await sleeping(alarm, trio.current_time() - 1, trio.sleep_forever) == (False, 0)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, math.inf])
+def test_what_is_there_comes_before_a_time_that_has_passed(seconds: float) -> None:
+    """In the first steps of a run, too, where trio attends to other threads all the time."""
+
+    async def main(ready: socket.socket) -> bool:
+        for _ in range(2):
+            trio.lowlevel.current_trio_token().run_sync_soon(lambda: None)
+        until = trio.current_time() - seconds
+        return await Alarm().sleep(until, partial(trio.lowlevel.wait_readable, ready))
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"here")
+        assert [trio.run(main, ours) for _ in range(20)] == [True] * 20
 
 
 async def test_the_alarm_may_come_first(autojump_clock: trio.testing.MockClock) -> None:
