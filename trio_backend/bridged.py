@@ -220,6 +220,7 @@ class _RequestIO(io.RawIOBase):
         self._request = request
         self._reading = reading
         self._writing = writing
+        self._timed_out = False
 
     def readable(self) -> bool:
         return self._reading
@@ -228,10 +229,15 @@ class _RequestIO(io.RawIOBase):
         return self._writing
 
     def readinto(self, buffer: Buffer, /) -> int | None:
+        if self._timed_out:  # something may have been lost: sockets' files refuse, too
+            raise OSError("cannot read from timed out object")
         try:
             return self._request.recv_into(buffer)
         except BlockingIOError:
             return None
+        except TimeoutError:
+            self._timed_out = True
+            raise
 
     def write(self, data: Buffer, /) -> int | None:
         try:

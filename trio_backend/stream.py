@@ -311,7 +311,7 @@ def in_time(seconds: float | None) -> Iterator[None]:
     with trio.move_on_after(seconds) as scope:
         yield
     if scope.cancelled_caught:
-        raise TimeoutError("timed out")
+        raise TimeoutError("timed out") from None  # the cancellation is how, not why
 
 
 async def _retry(

@@ -121,6 +121,20 @@ async def test_datagrams(both: Any, datagrams: Any) -> None:
     await both(*datagrams, body)
 
 
+async def test_a_file_that_was_too_slow_reads_no_more(both: Any, pair: Any) -> None:
+    def body(ours: Any, peer: socket.socket) -> None:
+        ours.settimeout(0.01)
+        with ours.makefile("rb") as file:
+            with pytest.raises(TimeoutError, match="timed out") as caught:
+                file.readline()
+            assert caught.value.__context__ is None or caught.value.__suppress_context__
+            peer.sendall(b"line\n")
+            with pytest.raises(OSError, match="cannot read from timed out object"):
+                file.readline()
+
+    await both(*pair, body)
+
+
 async def test_timeouts(both: Any, pair: Any) -> None:
     def body(ours: Any, _peer: socket.socket) -> None:
         assert (ours.gettimeout(), ours.timeout, ours.getblocking()) == (None, None, True)
