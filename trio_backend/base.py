@@ -109,7 +109,10 @@ class BaseServer(Tasks):
                         raise
                     failure = error
         if failure is not None:
-            raise failure  # here, where no group is made of it
+            try:
+                raise failure  # here, where no group is made of it
+            finally:
+                del failure  # or it would hold itself, and what its frames have open
 
     async def handle_request(self) -> Any:
         """Serve one request, or call ``handle_timeout()`` when none comes in time.

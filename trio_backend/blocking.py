@@ -73,7 +73,12 @@ class BaseServer(sync_backend.BaseServer):
     #: asynchronous handlers may await all of trio; in threads they may not, as on ``sync_backend``.
     blocking_handlers: BlockingHandlers = "threads"
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any] | None) -> None:
+        self._prepare()
+        # By name: the next class may be one of sockets, which this was perhaps called to go round.
+        sync_backend.BaseServer.__init__(self, server_address, RequestHandlerClass)
+
+    def _prepare(self) -> None:
         if isinstance(self, ForkingMixIn):
             raise NotImplementedError(
                 f"{type(self).__name__} cannot fork inside a trio run: use a threading class, or "
@@ -86,7 +91,6 @@ class BaseServer(sync_backend.BaseServer):
         #: What runs in a greenlet of a loop's own, by the ident of the loop's thread.
         self._greens: dict[int, Green] = {}
         self._loops_drain: DrainReport | None = None
-        super().__init__(*args, **kwargs)
 
     def serve_forever(self, poll_interval: float | None = 0.5) -> None:
         """Serve until ``shutdown()``; see :meth:`sync_backend.BaseServer.serve_forever`.
@@ -104,18 +108,26 @@ class BaseServer(sync_backend.BaseServer):
     def _enter_trio(self, event: Event, run_loop: Callable[[_Turns], Awaitable[_T]]) -> _T | None:
         self._checked_limits()
         check_carrier(self.blocking_handlers, needed=True)
+        # Not raised in the run, which is a cycle and would hold on to it: what the handler has left
+        # open is to be closed as soon as nobody looks at the exception any more.
+        failures: list[BaseException] = []
         try:
-            return trio.run(self._in_trio, event, run_loop)
+            result = trio.run(self._in_trio, event, run_loop, failures)
         finally:
             if self._lifecycle.listener is State.CLOSED:
                 self._control.close_spare()
+        if failures:
+            raise failures.pop()
+        return result
 
     @trio.lowlevel.enable_ki_protection  # Ctrl-C ends sleeps and handlers, not what is in between
     async def _in_trio(
-        self, event: Event, run_loop: Callable[[_Turns], Awaitable[_T]]
+        self,
+        event: Event,
+        run_loop: Callable[[_Turns], Awaitable[_T]],
+        failures: list[BaseException],
     ) -> _T | None:
         alarm = Alarm()
-        failure: BaseException | None = None
         result: _T | None = None
         with self._control.running_with(event, alarm) as loop:
             if not self._is_running():
@@ -129,12 +141,10 @@ class BaseServer(sync_backend.BaseServer):
                         # Whoever waits in shutdown() waits for this, and not for the handlers.
                         self._control.end(loop, Event.LEAVE)
                         await self._drain_tasks(crew)
-                    except BaseException as error:  # noqa: BLE001 - raised below, not in a group
-                        failure = error
+                    except BaseException as error:  # noqa: BLE001 - raised elsewhere, not in a group
+                        failures.append(error)
                     with trio.CancelScope(shield=True):
                         await crew.end()
-        if failure is not None:
-            raise failure
         return result
 
     @contextmanager
@@ -334,6 +344,17 @@ async def _carry(hook: Callable[..., Any], request: Any, client_address: Any) ->
 
 class TCPServer(BaseServer, sync_backend.TCPServer):
     """See :class:`sync_backend.TCPServer`."""
+
+    def __init__(
+        self,
+        server_address: Any,
+        RequestHandlerClass: Callable[..., Any] | None,
+        bind_and_activate: bool = True,
+    ) -> None:
+        self._prepare()
+        sync_backend.TCPServer.__init__(
+            self, server_address, RequestHandlerClass, bind_and_activate
+        )
 
     def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""

@@ -98,6 +98,7 @@ async def carry_in_thread(
             raise failure
         await settle_deferred(deferred)
     finally:
+        del failure  # or it would hold itself, and what the handler has left open
         for each in deferred:
             each.drop()
     return result

@@ -96,7 +96,10 @@ class Tasks(Draining):
                 failure = error
             nursery.cancel_scope.cancel()
         if failure is not None:
-            raise failure
+            try:
+                raise failure
+            finally:
+                del failure  # or it would hold itself, and what the handler has left open
 
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
         """Return an awaitable of the rest of a request that ``process_request`` has been given.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import http.server
 import signal
 import socket
 import socketserver
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -311,6 +313,47 @@ def test_what_escapes_from_a_plain_server_leaves_the_loop_bare(where: str) -> No
             server.handle_request()
         assert read_to_end(client) == b""
     assert len(server._ledger) == 0
+
+
+class LeavesFilesOpen(blocking.StreamRequestHandler):
+    def finish(self) -> None:
+        raise Escape
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_what_escapes_holds_nothing_open(where: str) -> None:
+    """Its frames have the request, and nothing but the exception may hold those."""
+    gone: list[weakref.ref[Any]] = []
+
+    class Handler(LeavesFilesOpen):
+        def setup(self) -> None:
+            super().setup()
+            gone.append(weakref.ref(self))
+
+    with connect_to(server_class("TCPServer", where)(HERE, Handler)) as (server, client):
+        gc.collect()
+        gc.disable()
+        try:
+            with contextlib.suppress(Escape):
+                server.serve_forever()
+            assert gone[0]() is None
+            assert client.recv(1) == b""
+        finally:
+            gc.enable()
+
+
+def test_the_constructor_of_the_base_makes_no_socket() -> None:
+    """Programs call it by name, to go round the constructor of the class with a socket."""
+
+    class Server(blocking.TCPServer):
+        def __init__(self, handler: Any) -> None:
+            blocking.BaseServer.__init__(self, ("nowhere", 0), handler)
+            assert not hasattr(self, "socket")
+            self.socket = socket.create_server(HERE)
+            self.server_address = self.socket.getsockname()
+
+    with Server(Upper) as server, running(server):
+        assert ask(server) == b"HELLO\n"
 
 
 class Escape(BaseException):
