@@ -9,14 +9,15 @@ import socket
 import socketserver
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import attrs
 
 import sync_backend
-from tests.parity.instrument import WAYS
+import trio_backend.blocking
+from tests.parity.instrument import NO_FORKS, WAYS
 from tests.parity.recorder import PATIENCE, Recorder
 
 
@@ -34,6 +35,15 @@ class Column:
     ways: Sequence[str] = tuple(WAYS)
     # Called with each server that was built.
     watch: Callable[[Any, Recorder], None] = nothing_to_watch
+    # How its traces are compared, by the way of serving: by "actors", unless it is by "requests".
+    forms: Mapping[str, str] = attrs.field(factory=dict)
+    # Scenarios that are not played on it, and why not.
+    without: Mapping[str, str] = attrs.field(factory=dict)
+    # Names that its servers have beside those of the others; and attributes that they are given.
+    names: Sequence[str] = ()
+    attributes: Mapping[str, object] = attrs.field(factory=dict)
+    # Its words for what the stdlib's traces have other words for.
+    alike: Mapping[str, str] = attrs.field(factory=dict)
 
 
 class StopWatch(threading.Event):
@@ -84,7 +94,34 @@ def watch_the_stop(server: Any, recorder: Recorder) -> None:
 
 
 STDLIB = Column("stdlib", socketserver, watch=watch_the_stop)
-COLUMNS = (Column("sync", sync_backend),)
+COLUMNS = (
+    Column("sync", sync_backend),
+    Column("trio-blocking", trio_backend.blocking, NO_FORKS, names=("blocking_handlers",)),
+    Column(
+        "trio-blocking-greenlets",
+        trio_backend.blocking,
+        NO_FORKS,
+        names=("blocking_handlers",),
+        attributes={"blocking_handlers": "greenlets"},
+        forms={"threads": "requests"},  # for tasks share a thread
+        without={
+            "five datagrams of one client": "requests that look alike",
+            "hooks not recorded, fails": "nothing recorded by which requests could be told apart",
+            **dict.fromkeys(
+                ("threads are left alone", "daemon threads are left alone"),
+                "the loop does not leave handlers alone: T7",
+            ),
+            **dict.fromkeys(
+                (
+                    f"process_request raises {error} when its thread has ended"
+                    for error in ("ValueError", "KeyboardInterrupt")
+                ),
+                "the loop waits for a handler that has the same thread: T6",
+            ),
+        },
+        alike={"BridgedRequest": "socket"},
+    ),
+)
 
 
 def column_named(name: str) -> Column:

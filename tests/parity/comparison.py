@@ -18,15 +18,17 @@ class Listed:
     case: Case
 
 
-def listed(scenario: str, way: str, kind: str) -> Listed | None:
-    """Return what the table says, if anything."""
+def listed(scenario: str, way: str, kind: str, column: str = "") -> Listed | None:
+    """Return what the table says, if anything; of this column rather than of all."""
     found = [
         Listed(difference, case)
         for difference in DIFFERENCES
-        if difference.when()
+        if difference.when() and (not difference.columns or column in difference.columns)
         for case in difference.cases
         if case.scenario == scenario and way in case.ways and kind in case.kinds
     ]
+    of_column = [each for each in found if each.difference.columns]
+    found = of_column or found
     assert len(found) <= 1, f"{scenario}, {way}, {kind}: listed by more than one case"
     return found[0] if found else None
 
@@ -57,6 +59,9 @@ def complaints(found: list[str], listing: Listed | None) -> list[str]:
 
 
 def _missing(what: str, parts: Iterable[str], lines: Sequence[str]) -> list[str]:
+    # Where request is compared with request, there are no lines for entering and leaving.
     return [
-        f"{what}: {part!r} does not show" for part in parts if not any(part in x for x in lines)
+        f"{what}: {part!r} does not show"
+        for part in parts
+        if not any(part in line or part.removeprefix("enter ") in line for line in lines)
     ]

@@ -50,6 +50,8 @@ class Difference:
     # Parts of the lines that differ between the surfaces of both modules' classes.
     surface: Sequence[str] = ()
     when: Callable[[], bool] = always
+    # The columns that it is about; empty for all.
+    columns: Sequence[str] = ()
 
 
 def older_than(*version: int) -> Callable[[], bool]:
@@ -373,6 +375,7 @@ DIFFERENCES = (
             *("PoolUnixStreamServer", "PoolUnixDatagramServer"),
             *("pool_size",),
         ),
+        columns=("sync",),
     ),
     Difference(
         row="17",
@@ -421,5 +424,69 @@ DIFFERENCES = (
         reason="the interface is that of Python 3.14",
         names=("ForkingUnixStreamServer", "ForkingUnixDatagramServer"),
         when=older_than(3, 12),
+    ),
+    # Those of handlers in greenlets.
+    Difference(
+        row="T5",
+        stdlib="the request is a socket",
+        here="it has a socket's methods; TLS sockets of the ssl module are refused",
+        reason="the waiting is done by the task that the greenlet belongs to",
+        columns=("trio-blocking-greenlets",),
+        about=("listener", "reads", "SSLSocket", "handle", *REPORTING, *SERVING, "process_request"),
+        cases=(
+            Case(
+                "attributes seen by the handler",
+                stdlib=("listener True",),
+                here=("listener False",),
+                kinds=DATAGRAMS,
+                ways=INLINE,
+            ),
+            *(
+                Case(scenario, stdlib=("SSLSocket TLSv1.2",), here=("TypeError",))
+                for scenario in (
+                    "TLS around the listener",
+                    "TLS around the listener, and a client without it",
+                    "TLS in get_request",
+                )
+            ),
+        ),
+    ),
+    Difference(
+        row="T6",
+        stdlib="each request has a thread",
+        here="all share the thread of the loop",
+        reason="that there are no threads is what greenlets are for",
+        columns=("trio-blocking-greenlets",),
+        about=(
+            *("thread '", "listener", "server_close", "process_request", "finds"),
+            *(*SERVING, *REPORTING),
+        ),
+        cases=(
+            Case(
+                "attributes seen by the handler",
+                stdlib=("daemon False",),
+                here=("thread 'serve_forever' daemon True",),
+                ways=("threads",),
+            ),
+            Case(
+                "attributes seen by the handler in a daemon thread",
+                stdlib=("(process_request_thread)' daemon True",),
+                here=("thread 'serve_forever' daemon True",),
+            ),
+            Case(
+                "no thread can be started",
+                stdlib=("raises: RuntimeError: can't start new thread",),
+                here=("finish_request(",),
+            ),
+        ),
+    ),
+    Difference(
+        row="T7",
+        stdlib="the loop returns while handlers go on; what ends it does not end them",
+        here="it returns when they have ended, or are cancelled, as they are when the loop fails",
+        reason="a task can't outlive the run of trio that it is in",
+        columns=("trio-blocking-greenlets",),
+        about=("finds", "prints", "Cancelled", *SERVING, *WORKERS),
+        cases=(Case("service_actions raises", here=("Cancelled",), ways=("threads",)),),
     ),
 )

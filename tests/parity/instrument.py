@@ -42,6 +42,8 @@ SERVER_HOOKS = {
     "shutdown_request": False,
     "close_request": False,
 }
+# Those that are not called for a request.
+OF_NO_REQUEST = {"server_bind", "server_activate", "server_close", "handle_timeout", "get_request"}
 HANDLER_HOOKS = {"setup": False, "handle": False, "finish": False}
 
 
@@ -119,7 +121,9 @@ def _recording(
         client = (
             args[1] if takes_address else self.client_address if hook in HANDLER_HOOKS else None
         )
-        with recorder.hook(label, _details(hook, args), client) as left:
+        told = takes_address or hook in HANDLER_HOOKS
+        whose = repr(client) if told else "" if hook in OF_NO_REQUEST else None
+        with recorder.hook(label, _details(hook, args), client, whose=whose) as left:
             result = getattr(super(layer(), self), hook)(*args)
             if result is not None:
                 left.result = _describe_result(result)

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
+import trio._core._thread_cache
 
 from tests.leftovers import Held, left_behind
 from tests.parity.columns import Column, column_named
@@ -61,14 +62,14 @@ class Player:
             text=True,
         )
 
-    def ask(self, scenario: str, way: str) -> None:
-        """Have a scenario played with each kind of server."""
+    def ask(self, scenario: str, way: str, form: str = "actors") -> None:
+        """Have a scenario played with each kind of server, and the traces told in that form."""
         if self._waiting:  # nobody waited for the last answer, which may never come
             self.close()
             self._start()
         self._waiting = True
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([scenario, way]) + "\n")
+        self._process.stdin.write(json.dumps([scenario, way, form]) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> Answer:
@@ -95,20 +96,20 @@ def answer_all(column: Column, directory: Path, requests: Iterable[str]) -> None
     unraisable: list[str] = []
     sys.unraisablehook = lambda args: unraisable.append(f"{args.err_msg} {args.exc_value!r}")
     for request in requests:
-        name, way = json.loads(request)
-        answer = _play_each_kind(name, column, way, directory)
+        name, way, form = json.loads(request)
+        answer = _play_each_kind(name, column, way, directory, form)
         answer.problems.extend(unraisable)
         unraisable.clear()
         sys.stdout.write(json.dumps(attrs.asdict(answer)) + "\n")
         sys.stdout.flush()
 
 
-def _play_each_kind(name: str, column: Column, way: str, directory: Path) -> Answer:
+def _play_each_kind(name: str, column: Column, way: str, directory: Path, form: str) -> Answer:
     answer = Answer({}, [])
     for kind in SCENARIOS[name].kinds:
         before = Held.now()
         try:
-            answer.traces[kind] = play(SCENARIOS[name], column, way, kind, directory)
+            answer.traces[kind] = play(SCENARIOS[name], column, way, kind, directory, form)
         except Exception:
             answer.problems.append(f"{kind}: {traceback.format_exc()}")
         answer.problems.extend(f"{kind}: left behind: {found}" for found in left_behind(before))
@@ -118,4 +119,6 @@ def _play_each_kind(name: str, column: Column, way: str, directory: Path) -> Ans
 
 
 if __name__ == "__main__":
+    # Idle threads of trio's would be taken for some that were left behind.
+    trio._core._thread_cache.IDLE_TIMEOUT = 0.02  # type: ignore[assignment]
     answer_all(column_named(sys.argv[1]), Path(sys.argv[2]), sys.stdin)

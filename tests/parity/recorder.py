@@ -4,6 +4,7 @@ Lines travel through one pipe: each is a single small write, which keeps them wh
 in which each thread wrote them, whichever process it was in; and the pipe ends when the last child
 does. How threads and children interleave is left to the scheduler, so lines are compared actor by
 actor: the thread that starts and stops the server, the one that serves, each worker, each child.
+Tasks share a thread, so where these serve, lines are compared request by request.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from itertools import count
 from typing import Any, NamedTuple
 
 import attrs
@@ -34,8 +37,15 @@ FACT = "fact"
 # Between the fields of a record: the separator of units, which no text has in it.
 _BETWEEN = "\x1f"
 
+# What nobody has dealt with is recorded like this.
+_UNCAUGHT = "excepthook gets "
+
 # The name of a thread that nobody named begins like this.
 _UNNAMED = "thread "
+
+# The hook that is running here, by its number, and whose request was last seen here.
+_hook: ContextVar[str] = ContextVar("_hook", default="")
+_request: ContextVar[str] = ContextVar("_request", default="")
 
 
 class TookTooLongError(AssertionError):
@@ -43,12 +53,18 @@ class TookTooLongError(AssertionError):
 
 
 class Line(NamedTuple):
-    """One record: who wrote it, what happened, and to whose request, where that is known."""
+    """One record: who wrote it, what happened, and to whose request, where that is known.
+
+    And, for comparing request by request: the hook that is entered or left, or was running, and
+    whose request that is for.
+    """
 
     pid: int
     thread: str
     text: str
     client: str | None = None
+    hook: str = ""
+    request: str = ""
 
 
 @attrs.define
@@ -56,6 +72,16 @@ class Left:
     """What a hook left with, for the hook's last line."""
 
     result: str = "None"
+
+
+@attrs.define
+class _Hook:
+    """A hook that ran, what became of it, and what was recorded meanwhile."""
+
+    of: str
+    call: str
+    outcome: str = ""
+    notes: list[str] = attrs.field(factory=list)
 
 
 class Recorder:
@@ -69,11 +95,16 @@ class Recorder:
         self._thread = threading.local()
         self._labels: dict[str, str] = {}
         self.kept: list[tuple[Any, str]] = []
+        self._numbers = count(1)
 
     def label(self, address: object, name: str) -> None:
         """Have *name* stand for *address* wherever it is recorded."""
         self._labels[repr(address)] = name
         self._labels[str(address)] = name
+
+    def uncaught(self, error: BaseException) -> None:
+        """Record what nobody has dealt with."""
+        self.record(f"{_UNCAUGHT}{describe(error)}")
 
     def act_as(self, actor: str) -> None:
         """Name the calling thread."""
@@ -85,7 +116,13 @@ class Recorder:
         if name is None:
             # Idents are used again when a thread has ended, so the thread keeps a name of its own.
             name = self._thread.name = f"{_UNNAMED}{threading.get_ident()} {time.monotonic_ns()}"
-        self._write(Line(os.getpid(), name, text, None if client is None else repr(client)))
+        told = None if client is None else repr(client)
+        hook, request = ("", "") if actor else (_hook.get(), _request.get())
+        if text.startswith(_UNCAUGHT):
+            hook = ""  # raised by all hooks there were
+        elif not hook:
+            request = ""  # the one that was seen last may be over
+        self._write(Line(os.getpid(), name, text, told, hook, request))
 
     def fact(self, text: str) -> None:
         """Add something that holds, however often it is seen and by whomever."""
@@ -108,16 +145,29 @@ class Recorder:
         return [request for request, _ in found]
 
     @contextmanager
-    def hook(self, name: str, details: str = "", client: object = None) -> Iterator[Left]:
-        """Record that a hook is entered, and how it is left."""
-        self.record(f"enter {name}({details})", client)
-        left = Left()
+    def hook(
+        self, name: str, details: str = "", client: object = None, *, whose: str | None = None
+    ) -> Iterator[Left]:
+        """Record that a hook is entered, and how it is left.
+
+        :param whose: the client's address, as text; empty where the hook is not called for any
+            request; None for the one that was seen here last, since some hooks are not told.
+        """
+        if whose is not None:
+            _request.set(whose)
+        outer = _hook.get()
+        _hook.set(f"{os.getpid()}.{next(self._numbers)}")
         try:
-            yield left
-        except BaseException as error:
-            self.record(f"raise {name}: {describe(error)}", client)
-            raise
-        self.record(f"leave {name}: {left.result}", client)
+            self.record(f"enter {name}({details})", client)
+            left = Left()
+            try:
+                yield left
+            except BaseException as error:
+                self.record(f"raise {name}: {describe(error)}", client)
+                raise
+            self.record(f"leave {name}: {left.result}", client)
+        finally:
+            _hook.set(outer)
 
     def wait_until(self, happened: Callable[[Sequence[Line]], bool], what: str) -> None:
         """Read records until those so far show that something happened."""
@@ -157,6 +207,41 @@ class Recorder:
             trace.extend(f"{actor}: {text}" for text in told)
         return trace
 
+    def requests(self, without: Collection[str] = ()) -> list[str]:
+        """Return the records, a line each, request by request; equal runs have equal ones.
+
+        Hooks are in the order in which they began, each followed by what was recorded meanwhile.
+        How they nest is not told, nor where they ran. What no request was seen for is told of the
+        thread.
+
+        :param without: names of hooks that are not to be told of.
+        """
+        hooks: dict[str, _Hook] = {}
+        order: dict[str, list[_Hook]] = {}
+        facts: set[str] = set()
+        for line in self._lines:
+            verb, _, rest = line.text.partition(" ")
+            running = hooks.get(line.hook)
+            if line.thread == FACT:
+                facts.add(self._named(line.text))
+            elif verb in {"leave", "raise"} and running is not None:
+                name, _, outcome = rest.partition(": ")
+                assert running.call.startswith(f"{name}("), f"{line} does not end {running}"
+                running.outcome = f"{' raises' * (verb == 'raise')}: {outcome}"
+            elif verb == "enter" or running is None or running.outcome:
+                begun = _Hook(line.request or line.thread, rest if verb == "enter" else line.text)
+                order.setdefault(begun.of, []).append(begun)
+                if verb == "enter":
+                    hooks[line.hook] = begun
+            else:
+                running.notes.append(line.text)
+        trace = [f"{FACT}: {fact}" for fact in sorted(facts)]
+        for of in sorted(order, key=self._named):
+            told = [each for each in order[of] if each.call.partition("(")[0] not in without]
+            lines = _condensed([text for each in told for text in _told(each)])
+            trace += [f"{self._named(of)}: {self._named(line)}" for line in lines]
+        return trace
+
     def report(self) -> str:
         """Return the records so far in the order in which they came."""
         return "\n".join(
@@ -164,7 +249,8 @@ class Recorder:
         )
 
     def _write(self, line: Line) -> None:
-        fields = (str(line.pid), line.thread, line.text.replace("\n", " / "), line.client or "")
+        text = line.text.replace("\n", " / ")
+        fields = (str(line.pid), line.thread, text, line.client or "", line.hook, line.request)
         data = _BETWEEN.join(fields).encode() + b"\n"
         assert len(data) <= _WHOLE_WRITE, f"a record of {len(data)} bytes may be split: {line}"
         os.write(self._writing, data)
@@ -188,9 +274,13 @@ class Recorder:
         data = os.read(self._reading, 65536) if ready else b""
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
-            pid, thread, text, client = line.decode().split(_BETWEEN)
-            self._lines.append(Line(int(pid), thread, text, client or None))
+            pid, thread, text, client, hook, request = line.decode().split(_BETWEEN)
+            self._lines.append(Line(int(pid), thread, text, client or None, hook, request))
         return bool(data)
+
+
+def _told(hook: _Hook) -> list[str]:
+    return [f"{hook.call}{hook.outcome}", *hook.notes]
 
 
 def _condensed(texts: list[str]) -> list[str]:

@@ -24,10 +24,14 @@ from tests.parity.recorder import PATIENCE, PRINTS, Line, Recorder, TookTooLongE
 from tests.parity.scenario import Scenario
 
 
-def play(scenario: Scenario, column: Column, way: str, kind: str, directory: Path) -> list[str]:
+def play(
+    scenario: Scenario, column: Column, way: str, kind: str, directory: Path, form: str
+) -> list[str]:
     """Play a scenario from the server's construction to its end, and return the trace.
 
     :param directory: where Unix sockets are bound.
+    :param form: how the trace is ordered: by "actors", by "requests", or by requests that "tasks"
+        serve, which have no process_request_thread().
     """
     recorder = Recorder()
     stage = Stage(scenario, column, way, kind, recorder, directory)
@@ -39,7 +43,9 @@ def play(scenario: Scenario, column: Column, way: str, kind: str, directory: Pat
             for step in scenario.steps:
                 step.run(stage)
             stage.end()
-    return recorder.trace()
+    if form == "actors":
+        return recorder.trace()
+    return recorder.requests(without=("process_request_thread",) if form == "tasks" else ())
 
 
 class Stage:
@@ -67,6 +73,8 @@ class Stage:
         self._loops = 0
         self._threads: dict[str, threading.Thread] = {}
         self._other_threads = set(threading.enumerate())
+        for word, theirs in column.alike.items():
+            recorder.label(word, theirs)
 
     # What the server is asked to do.
 
@@ -77,7 +85,7 @@ class Stage:
         hooks = SERVER_HOOKS if scenario.recorded else {}
         server_class = instrument(base, scenario.server, recorder, hooks)
         extras = {"note": recorder.record, "fact": recorder.fact}
-        for name, value in {**extras, **scenario.attributes}.items():
+        for name, value in {**extras, **self.column.attributes, **scenario.attributes}.items():
             setattr(server_class, name, staticmethod(value) if name in extras else value)  # type: ignore[arg-type]
         handler = scenario.make_handler(self._handler_class())
 
@@ -89,7 +97,7 @@ class Stage:
                 recorder.record(f"descriptors left open: {_count_descriptors() - before}")
                 raise
 
-        self._run("constructor", construct)
+        self._run("main", "constructor", construct)
         if self.server is not None:
             self.column.watch(self.server, recorder)
             recorder.label(self.server.server_address, "server")
@@ -205,14 +213,14 @@ class Stage:
     def _start(self, actor: str, what: str, function: Callable[[], object]) -> None:
         def run() -> None:
             self.recorder.act_as(actor)
-            self._run(what, function)
+            self._run(actor, what, function)
             if os.getpid() != self.recorder.pid:
                 os._exit(99)  # a child must never come back here
 
         thread = self._threads[actor] = threading.Thread(target=run, name=what, daemon=True)
         thread.start()
 
-    def _run(self, what: str, function: Callable[[], object]) -> None:
+    def _run(self, actor: str, what: str, function: Callable[[], object]) -> None:
         try:
             result = function()
         except BaseException as error:  # KeyboardInterrupt and SystemExit are part of the game
@@ -220,7 +228,7 @@ class Stage:
         else:
             told = "the server" if result is not None and result is self.server else result
             outcome = f"{what} returned" + f" {told}" * (result is not None)
-        self.recorder.record(outcome)
+        self.recorder.record(outcome, actor=actor)
 
     def _join_other_threads(self, only: str = "") -> None:
         for thread in set(threading.enumerate()) - self._other_threads:
@@ -282,7 +290,7 @@ def _everything_recorded(recorder: Recorder) -> Iterator[None]:
 
     def record_exception(args: threading.ExceptHookArgs) -> None:
         assert args.exc_value is not None
-        recorder.record(f"excepthook gets {describe(args.exc_value)}")
+        recorder.uncaught(args.exc_value)
 
     sys.stderr = _RecordedStderr(recorder)
     threading.excepthook = record_exception

@@ -21,7 +21,7 @@ def public_names(module: ModuleType) -> list[str]:
 def surface(module: ModuleType, name: str) -> list[str]:
     """Return a line for each base, attribute and method of a public class."""
     cls = getattr(module, name)
-    bases = [base.__name__ for base in cls.__mro__ if base.__name__ in _KNOWN]
+    bases = dict.fromkeys(base.__name__ for base in cls.__mro__ if base.__name__ in _KNOWN)
     names = [name for name in sorted(dir(cls)) if name in SPECIAL or not name.startswith("_")]
     return [f"bases {' '.join(bases)}", *(_describe(cls, name) for name in names)]
 

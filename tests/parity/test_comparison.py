@@ -36,6 +36,19 @@ def test_a_case_listed_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
         listed("asked", "inline", "TCPServer")
 
 
+def test_a_row_of_a_column_comes_before_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = attrs.evolve(ROW, row="2", columns=("trio",))
+    monkeypatch.setattr(comparison, "DIFFERENCES", (ROW, own))
+    assert listed("asked", "inline", "TCPServer", "trio") == Listed(own, CASE)
+    assert listed("asked", "inline", "TCPServer", "sync") == Listed(ROW, CASE)
+
+
+def test_entering_and_leaving_need_not_show() -> None:
+    """Where request is compared with request, they do not."""
+    listing = Listed(ROW, attrs.evolve(CASE, here=("enter says(",)))
+    assert complaints(changes(["says no"], ["says(): None"]), listing) == []
+
+
 def test_equal_traces_are_right_where_nothing_is_listed() -> None:
     assert complaints(changes(["a", "b"], ["a", "b"]), None) == []
 
