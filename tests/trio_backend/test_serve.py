@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
@@ -189,6 +190,14 @@ async def test_no_host_at_all() -> None:
         await serve_listeners(echo, [])
 
 
+def listener_on(host: str) -> socket.socket:
+    """Listen on a port that nobody has on another address, and no connection is given by itself."""
+    for port in range(20_000, 30_000):
+        with contextlib.suppress(OSError), socket.create_server((V4, port)):
+            return socket.create_server((host, port))
+    raise AssertionError("no port is free")
+
+
 async def test_an_address_in_use_closes_those_that_were_bound() -> None:
     closed = []
 
@@ -197,9 +206,7 @@ async def test_an_address_in_use_closes_those_that_were_bound() -> None:
             closed.append(self.server_address[0])
             return super().server_close()
 
-    with socket.socket() as other:
-        other.bind(("127.0.0.2", 0))
-        other.listen()
+    with listener_on("127.0.0.2") as other:
         port = other.getsockname()[1]
         with pytest.raises(OSError) as caught:  # noqa: PT011 - its number is looked at
             await serve_tcp(echo, port, host=[V4, "127.0.0.2"], server_class=Server)
