@@ -198,6 +198,11 @@ SERVERS: Mapping[str, Entry] = {
     "sync-forks": Entry(
         _like_socketserver(_SYNC, "ForkingTCPServer"), at_once=_CHILDREN, peer="stdlib-forks"
     ),
+    "sync-prefork": Entry(
+        _like_socketserver(_SYNC, "PreforkTCPServer", processes=_WORKERS),
+        at_once=_WORKERS,
+        peer="raw-prefork",
+    ),
     "sync-udp": Entry(_like_socketserver(_SYNC, "UDPServer"), datagrams=True, peer="stdlib-udp"),
     "sync-async-inline": Entry(
         _like_socketserver(_SYNC, "TCPServer", is_async=True), at_once=1, peer="sync-inline"

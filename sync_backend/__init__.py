@@ -79,6 +79,7 @@ if hasattr(socket, "AF_UNIX"):
 
 if hasattr(os, "fork"):
     from .forks import ForkingMixIn
+    from .prefork import PreforkMixIn
 
     class ForkingTCPServer(ForkingMixIn, TCPServer):
         """A :class:`TCPServer` with a child process for each connection."""
@@ -86,7 +87,14 @@ if hasattr(os, "fork"):
     class ForkingUDPServer(ForkingMixIn, UDPServer):
         """A :class:`UDPServer` with a child process for each datagram."""
 
+    class PreforkTCPServer(PreforkMixIn, TCPServer):
+        """A :class:`TCPServer` with worker processes that accept connections by themselves."""
+
+    class PreforkUDPServer(PreforkMixIn, UDPServer):
+        """A :class:`UDPServer` with worker processes that receive datagrams by themselves."""
+
     __all__ += ["ForkingMixIn", "ForkingTCPServer", "ForkingUDPServer"]
+    __all__ += ["PreforkMixIn", "PreforkTCPServer", "PreforkUDPServer"]
 
     if hasattr(socket, "AF_UNIX"):
 
@@ -96,4 +104,11 @@ if hasattr(os, "fork"):
         class ForkingUnixDatagramServer(ForkingMixIn, UnixDatagramServer):
             """A :class:`UnixDatagramServer` with a child process for each datagram."""
 
+        class PreforkUnixStreamServer(PreforkMixIn, UnixStreamServer):
+            """A :class:`UnixStreamServer` with worker processes that accept by themselves."""
+
+        class PreforkUnixDatagramServer(PreforkMixIn, UnixDatagramServer):
+            """A :class:`UnixDatagramServer` with worker processes that receive by themselves."""
+
         __all__ += ["ForkingUnixDatagramServer", "ForkingUnixStreamServer"]
+        __all__ += ["PreforkUnixDatagramServer", "PreforkUnixStreamServer"]

@@ -192,8 +192,14 @@ class BaseServer(Controlled, Draining):
         tries_first = self._prepare_listener()
         with wakeup.told_of_signals() as told:
             longest = LONGEST_SLEEP if told else SIGNAL_INTERVAL
-            with closing(Poller(self, wakeup, self._descriptors(), longest)) as poller:
+            with closing(self._new_poller(wakeup, self._descriptors(), longest)) as poller:
                 yield _Turns(self, loop, poller, tries_first)
+
+    def _new_poller(
+        self, wakeup: Wakeup, others: Iterable[int] = (), longest: float = LONGEST_SLEEP
+    ) -> Poller:
+        """Return what to wait for clients with; see :class:`.Poller`."""
+        return Poller(self, wakeup, others, longest)
 
     def _sleep(self, poller: Poller, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""

@@ -92,11 +92,11 @@ class PoolMixIn(_Server):
         self, loop: Loop, own: Wakeup, leads: Wakeup, size: int
     ) -> Iterator[_PoolTurns]:
         tries_first = self._prepare_listener()
-        with own.told_of_signals() as told, closing(Poller(self, leads)) as of_leader:
+        with own.told_of_signals() as told, closing(self._new_poller(leads)) as of_leader:
             longest = LONGEST_SLEEP if told else SIGNAL_INTERVAL
             pool = _Pool(self, of_leader, size, tries_first, self._control.wake)
             try:
-                with closing(Poller(self, own, longest=longest)) as poller:
+                with closing(Poller(self, own, self._descriptors(), longest)) as poller:
                     pool.start()
                     yield _PoolTurns(self, loop, pool, poller)
             finally:
@@ -404,7 +404,7 @@ class _PoolTurns:
         # Asked again, now that all who come know until when.
         until = min(until, server._ledger.next_deadline())
         if pool.failure is None:
-            self._poller.wait(False, until - server._now())
+            server._look(self._poller, False, until - server._now())
         if pool.failure is not None:
             raise pool.failure
         return False

@@ -368,12 +368,15 @@ DIFFERENCES = (
     Difference(
         row="19",
         stdlib="each request gets a thread or a child of its own, or waits for the one before",
-        here="a pool of threads that accept by themselves, too",
+        here="pools of threads and of processes that accept by themselves, too",
         reason="a thread or a child costs more than many a request",
         names=(
             *("PoolMixIn", "PoolTCPServer", "PoolUDPServer"),
             *("PoolUnixStreamServer", "PoolUnixDatagramServer"),
-            *("pool_size",),
+            *("PreforkMixIn", "PreforkTCPServer", "PreforkUDPServer"),
+            *("PreforkUnixStreamServer", "PreforkUnixDatagramServer"),
+            *("pool_size", "processes", "max_requests", "max_requests_jitter"),
+            "replace_workers",
         ),
         columns=("sync",),
     ),

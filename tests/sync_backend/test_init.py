@@ -35,7 +35,9 @@ UNIX_NAMES = {
 POOL_NAMES = {"PoolMixIn", "PoolTCPServer", "PoolUDPServer"}
 UNIX_POOL_NAMES = {"PoolUnixStreamServer", "PoolUnixDatagramServer"}
 FORK_NAMES = {"ForkingMixIn", "ForkingTCPServer", "ForkingUDPServer"}
+FORK_NAMES |= {"PreforkMixIn", "PreforkTCPServer", "PreforkUDPServer"}
 UNIX_FORK_NAMES = {"ForkingUnixStreamServer", "ForkingUnixDatagramServer"}
+UNIX_FORK_NAMES |= {"PreforkUnixStreamServer", "PreforkUnixDatagramServer"}
 NAMES |= POOL_NAMES
 UNIX_NAMES |= UNIX_POOL_NAMES
 

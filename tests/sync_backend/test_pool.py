@@ -5,21 +5,18 @@ from __future__ import annotations
 import contextvars
 import errno
 import socket
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 import sync_backend
 from sansio_server.trace import TraceKind
-from sync_backend import BaseRequestHandler, PoolTCPServer, StreamRequestHandler
+from sync_backend import StreamRequestHandler
+from tests.sync_backend.pooled import Server, Stay, Upper, caught_by_threads, queued, staying
 from tests.sync_backend.support import (
     HERE,
     PATIENCE,
-    Watcher,
     ask,
     connect,
     in_thread,
@@ -27,65 +24,6 @@ from tests.sync_backend.support import (
     running,
     visit,
 )
-
-
-class Upper(StreamRequestHandler):
-    def handle(self) -> None:
-        self.wfile.write(self.rfile.readline().upper())
-
-
-class Stay(BaseRequestHandler):
-    """Says that it is here, and stays until the client goes."""
-
-    def handle(self) -> None:
-        self.request.sendall(b"here\n")
-        self.request.recv(1)
-
-
-class Server(PoolTCPServer):
-    """Keeps the exceptions that its hooks raised, and the threads that served."""
-
-    pool_size = 3
-
-    def __init__(self, handler: Any, **attributes: Any) -> None:
-        self.__dict__.update(attributes)
-        self.errors: list[BaseException | None] = []
-        self.served_by: list[threading.Thread] = []
-        self.trace = self.watcher = Watcher()
-        super().__init__(HERE, handler)
-
-    def process_request(self, request: Any, client_address: Any) -> Any:
-        self.served_by.append(threading.current_thread())
-        return super().process_request(request, client_address)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        self.errors.append(sys.exc_info()[1])
-
-
-def staying(server: Any) -> socket.socket:
-    """Return a client whom a thread serves for long."""
-    client = connect(server)
-    assert client.recv(5, socket.MSG_WAITALL) == b"here\n"
-    return client
-
-
-def queued(server: Any) -> socket.socket:
-    """Return a client who gets no thread."""
-    client = connect(server)
-    client.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        client.recv(1)
-    client.settimeout(PATIENCE)
-    return client
-
-
-@contextmanager
-def caught_by_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[type[BaseException]]]:
-    """Collect what comes out of threads."""
-    caught: list[type[BaseException]] = []
-    with monkeypatch.context() as patch:
-        patch.setattr(threading, "excepthook", lambda args: caught.append(args.exc_type))
-        yield caught
 
 
 def test_all_hooks_run_in_the_thread_that_accepted() -> None:
@@ -450,133 +388,3 @@ def test_service_actions_are_called_by_the_loop() -> None:
     with server, in_thread(server.serve_forever, 0.001) as loop:
         loop.end()
     assert server.threads == {loop}
-
-
-# Stopping.
-
-
-def test_a_stop_does_not_wait_for_requests_but_closing_does() -> None:
-    server = Server(Stay)
-    with in_thread(server.serve_forever) as loop:
-        client = staying(server)
-        server.shutdown()
-        loop.end()
-        assert not server.drain_report
-        with in_thread(server.server_close) as closing:
-            assert closing.is_alive()
-            client.close()
-            closing.end()
-    assert not server._members
-
-
-def test_closing_need_not_wait() -> None:
-    server = Server(Stay, block_on_close=False)
-    with running(server):
-        client = staying(server)
-    [member] = server._members
-    client.close()
-    member.join(PATIENCE)
-    assert not member.is_alive()
-
-
-def test_closing_does_not_wait_for_daemons() -> None:
-    server = Server(Stay, daemon_threads=True)
-    with running(server):
-        client = staying(server)
-        assert all(member.daemon for member in server._members)
-    [member] = server._members
-    client.close()
-    member.join(PATIENCE)
-
-
-def test_a_drain_ends_those_who_stay_and_says_where_they_were() -> None:
-    server = Server(Stay, drain_timeout=0.01, cut_timeout=PATIENCE)
-    with running(server):
-        client = staying(server)
-    client.close()
-    assert server.drain_report is not None
-    [straggler] = server.drain_report.cut
-    assert straggler.ended
-    assert "in handle" in straggler.where
-    assert not server._members
-
-
-def test_a_request_that_is_still_being_verified_is_drained() -> None:
-    verifying, go_on = threading.Event(), threading.Event()
-
-    class Slow(Server):
-        def verify_request(self, request: Any, client_address: Any) -> bool:
-            verifying.set()
-            return go_on.wait(PATIENCE)
-
-    server = Slow(Upper)
-    with in_thread(server.serve_forever) as loop:
-        client = connect(server)
-        client.sendall(b"hello\n")
-        assert verifying.wait(PATIENCE)
-        server.shutdown()
-        loop.end()
-        with in_thread(server.server_close):
-            go_on.set()
-    assert read_to_end(client) == b"HELLO\n"
-
-
-@pytest.mark.parametrize("close", [False, True])
-@pytest.mark.parametrize("hook", ["handle", "verify_request"])
-def test_a_request_may_stop_its_server(hook: str, close: bool) -> None:
-    def stop(server: Any) -> None:
-        server.shutdown()
-        if close:
-            server.server_close()
-
-    class Stopping(Server):
-        def verify_request(self, request: Any, client_address: Any) -> bool:
-            if hook == "verify_request":
-                stop(self)
-            return True
-
-    def handler(request: Any, _address: Any, server: Any) -> None:
-        if hook == "handle":
-            stop(server)
-        request.sendall(b"stopped")
-
-    server = Stopping(handler)
-    with server, in_thread(server.serve_forever) as loop:
-        assert visit(server) == b"stopped"
-        loop.end()
-
-
-def test_it_can_serve_again_while_old_requests_go_on() -> None:
-    server = Server(Stay, pool_size=1)
-    with server:
-        with in_thread(server.serve_forever):
-            old = staying(server)
-            server.shutdown()
-        with in_thread(server.serve_forever):
-            new = staying(server)
-            assert len(set(server.served_by)) == 2
-            old.close()
-            new.close()
-            server.shutdown()
-
-
-def test_stops_lose_nobody_who_was_let_in() -> None:
-    for _ in range(30):
-        server = Server(Upper)
-        with in_thread(server.serve_forever) as loop:
-            clients = [connect(server) for _ in range(4)]
-            for client in clients:
-                client.sendall(b"hello\n")
-            server.shutdown()
-            loop.end()
-        accepted = server.counters.accepted
-        server.server_close()
-        assert server.counters.accepted == server.counters.closed == accepted
-        answers = []
-        for client in clients:
-            with client:
-                try:
-                    answers.append(client.recv(100))
-                except ConnectionResetError:  # it was still in the queue
-                    answers.append(b"")
-        assert answers.count(b"HELLO\n") == accepted
