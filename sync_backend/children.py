@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 import time
 from collections.abc import Iterable
@@ -16,8 +17,9 @@ __all__ = ["LOOK_INTERVAL", "Children"]
 LOOK_INTERVAL: Final = 0.05
 
 
-#: What an epoll instance raises, or None does, that another thread has just closed.
-_CLOSED: Final = (ValueError, AttributeError)
+#: What an epoll instance raises, or None does, that another thread closes: before the call, or in
+#: it, where epoll_wait(2) finds no descriptor any more.
+_CLOSED: Final = (ValueError, AttributeError, OSError)
 
 
 class Children:
@@ -43,7 +45,7 @@ class Children:
             if self._epoll is None:
                 self._epoll = select.epoll()
             self._epoll.register(pidfd, select.EPOLLIN)
-        except (OSError, *_CLOSED):
+        except _CLOSED:
             os.close(pidfd)
         else:
             self._pidfds[pid] = pidfd
@@ -55,7 +57,7 @@ class Children:
             pidfd = self._pidfds.pop(pid, None)
             if pidfd is not None:
                 self._pids.pop(pidfd, None)
-                with suppress(OSError, *_CLOSED):
+                with suppress(*_CLOSED):
                     # Closing alone would not do: children forked since have the descriptor too.
                     self._epoll.unregister(pidfd)
                 os.close(pidfd)
@@ -68,6 +70,18 @@ class Children:
                 exited = [self._pids.get(pidfd) for pidfd, _ in self._epoll.poll(0)]
                 found += [pid for pid in exited if pid is not None]
         return found
+
+    def send_signal(self, pid: int, number: signal.Signals) -> None:
+        """Send a signal to a child, unless another thread has reaped it.
+
+        By its pidfd where there is one: its pid may be that of a stranger by then.
+        """
+        with self._lock, suppress(ProcessLookupError):
+            pidfd = self._pidfds.get(pid)
+            if pidfd is None:
+                os.kill(pid, number)
+            else:
+                signal.pidfd_send_signal(pidfd, number)
 
     def all_watched(self, pids: Iterable[int]) -> bool:
         """Say whether each of *pids* is watched."""
@@ -102,12 +116,12 @@ class Children:
 
     def descriptors(self) -> tuple[int, ...]:
         """Return what becomes readable when a watched child exits."""
-        if self._epoll is None:
-            try:
+        try:
+            if self._epoll is None:
                 self._epoll = select.epoll()
-            except (AttributeError, OSError):
-                return ()
-        return (self._epoll.fileno(),)
+            return (self._epoll.fileno(),)
+        except _CLOSED:
+            return ()
 
     def close(self) -> None:
         """Let go of all. Harmless when done before; watching another child begins anew.

@@ -7,7 +7,6 @@ import signal
 import socket
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sansio_server.ledger import Place
@@ -167,13 +166,11 @@ class ForkingMixIn(_Server):
     def _abandon(self, place: Place) -> None:
         super()._abandon(place)
         if _has_child(place):
-            pid = place.worker
             self._kill(place, signal.SIGKILL)
-            self._reap(pid, 0)
+            self._reap(_pid(place), 0)
 
     def _kill(self, place: Place, number: signal.Signals) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(place.worker, number)
+        self._children.send_signal(_pid(place), number)
 
     def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         going = list(filter(self._goes_on, places))
@@ -190,3 +187,10 @@ class ForkingMixIn(_Server):
 def _has_child(place: Place) -> bool:
     """Say whether it is a child process that serves *place*."""
     return place.key == ("child", place.worker)
+
+
+def _pid(place: Place) -> int:
+    """Return the pid of the child that serves *place*, or did so until it was reaped just now."""
+    key: Any = place.key
+    pid: int = key[1]
+    return pid

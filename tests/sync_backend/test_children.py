@@ -194,3 +194,42 @@ def test_closing_while_another_looks_is_harmless(children: Children, child: Chil
     children.unwatch(child.pid)
     assert children.maybe_exited([child.pid]) == [child.pid]
     other.reap()
+
+
+class Vanishing:
+    """An epoll instance that another thread closes during each call."""
+
+    def poll(self, _timeout: float) -> list[tuple[int, int]]:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def fileno(self) -> int:
+        raise ValueError("I/O operation on closed epoll object")
+
+    def close(self) -> None:
+        """Closed it is."""
+
+
+def test_closing_while_another_is_looking_is_harmless(children: Children, child: Child) -> None:
+    children._epoll = Vanishing()
+    assert children.maybe_exited([child.pid]) == [child.pid]
+    assert children.descriptors() == ()
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_a_signal_reaches_a_child(children: Children, watched: bool) -> None:
+    child = Child()
+    if watched:
+        children.watch(child.pid)
+    children.send_signal(child.pid, signal.SIGTERM)
+    _, status = os.waitpid(child.pid, 0)
+    assert os.WTERMSIG(status) == signal.SIGTERM
+    children.send_signal(child.pid, signal.SIGTERM)  # to nobody
+
+
+def test_no_stranger_gets_a_signal(
+    children: Children, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children.watch(child.pid)
+    monkeypatch.setattr(os, "kill", None)  # by pid it might be one
+    children.send_signal(child.pid, signal.SIGCONT)
+    monkeypatch.undo()
