@@ -47,6 +47,17 @@ class Job:
         self.place = place
         self.daemon = daemon
         self.ident: int | None = None
+        self._unclaimed = [True]
+
+    def claim(self) -> bool:
+        """Take the job, to do it or to withdraw it; return False if somebody has taken it.
+
+        Ctrl-C may interrupt whoever starts a thread, when that has begun as well as before.
+        """
+        try:
+            return self._unclaimed.pop()
+        except IndexError:
+            return False
 
 
 class _RequestThread(threading.Thread):
@@ -63,7 +74,8 @@ class _RequestThread(threading.Thread):
         job.ident = self.ident
         current.set(job.place)
         try:
-            super().run()
+            if job.claim():
+                super().run()
         finally:
             job.crew.ended(job, self)
 
@@ -86,7 +98,8 @@ class _Worker(threading.Thread):
             try:
                 context = Context()
                 context.run(current.set, job.place)
-                context.run(job.target, *job.args)
+                if job.claim():
+                    context.run(job.target, *job.args)
                 stays = self.crew.keep(self)
             finally:
                 # What a hook raised ends this thread, and goes where Thread takes it.
@@ -150,8 +163,9 @@ class Crew:
             else:
                 _RequestThread(job).start()
         except BaseException:
-            place.worker = None
-            self._jobs.discard(job)
+            if job.claim():
+                place.worker = None
+                self._jobs.discard(job)
             raise
 
     def begin(self, job: Job) -> None:

@@ -181,6 +181,43 @@ def test_a_thread_that_cannot_start_is_forgotten(
     assert team.do(lambda: "served", reuse=reuse) == "served"
 
 
+@BOTH
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interrupted_start_leaves_a_job_to_who_is_at_it(
+    team: Team, reuse: bool, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins, go_on = threading.Event(), threading.Event()
+    threads = []
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        threads.append(thread)
+        if begun:
+            start(thread)
+            assert begins.wait(PATIENCE)
+        raise KeyboardInterrupt
+
+    def work() -> None:
+        begins.set()
+        go_on.wait(PATIENCE)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            team.start(work, reuse=reuse)
+    if begun:
+        assert len(team.crew) == 1
+    else:
+        assert len(team.crew) == 0
+        start(threads[0])  # as one does that the system has started late
+    go_on.set()
+    team.wait()
+    team.crew.dismiss()
+    threads[0].join(PATIENCE)
+    assert not threads[0].is_alive()
+    assert begins.is_set() is begun
+
+
 def test_threads_that_have_ended_do_not_pile_up(team: Team) -> None:
     for _ in range(50):
         team.do(int)
