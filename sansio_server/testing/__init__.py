@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+from .actions import (
+    Action,
+    ClientScript,
+    Close,
+    CloseServer,
+    Connect,
+    Drain,
+    Expect,
+    HalfClose,
+    Receive,
+    ReceiveDatagram,
+    ReceiveExactly,
+    ReceiveLine,
+    ReceiveToEnd,
+    Reset,
+    Resume,
+    Send,
+    SendDatagram,
+    Shutdown,
+    Suspend,
+    Wait,
+)
 from .adoption import in_memory
 from .clients import Client, DatagramClient
 from .errors import Deadlock, LeftBehind, Stuck
+from .faults import DATAGRAM_FAULTS, DEFAULT_FAULTS, FAULT_KINDS, Fault, FaultRule
+from .generating import Variety, clients_that_send, generate
+from .invariants import BUILT_IN, Invariant, check_invariants, excuse_errors
+from .playing import play
+from .printing import regression_test, to_source
+from .reached import Reached
+from .replaying import REAL_BACKENDS, Replay, replay
+from .runs import Finding, Run, Seen
+from .script import Script, script_from_json, script_to_json
 from .scripted import ScriptedServer
 from .servers import (
     BaseServer,
@@ -18,18 +49,56 @@ from .servers import (
     UnixDatagramServer,
     UnixStreamServer,
 )
+from .shrinking import shrink
+from .simulation import Failure, Report, Simulation, check, simulate
 from .timeline import Moment, render
 from .world import World, current_world
 
 __all__ = [
+    "BUILT_IN",
+    "DATAGRAM_FAULTS",
+    "DEFAULT_FAULTS",
+    "FAULT_KINDS",
+    "REAL_BACKENDS",
+    "Action",
     "BaseServer",
     "Client",
+    "ClientScript",
+    "Close",
+    "CloseServer",
+    "Connect",
     "DatagramClient",
     "Deadlock",
+    "Drain",
+    "Expect",
+    "Failure",
+    "Fault",
+    "FaultRule",
+    "Finding",
+    "HalfClose",
+    "Invariant",
     "LeftBehind",
     "Moment",
+    "Reached",
+    "Receive",
+    "ReceiveDatagram",
+    "ReceiveExactly",
+    "ReceiveLine",
+    "ReceiveToEnd",
+    "Replay",
+    "Report",
+    "Reset",
+    "Resume",
+    "Run",
+    "Script",
     "ScriptedServer",
+    "Seen",
+    "Send",
+    "SendDatagram",
+    "Shutdown",
+    "Simulation",
     "Stuck",
+    "Suspend",
     "TCPServer",
     "ThreadingMixIn",
     "ThreadingTCPServer",
@@ -39,8 +108,23 @@ __all__ = [
     "UDPServer",
     "UnixDatagramServer",
     "UnixStreamServer",
+    "Variety",
+    "Wait",
     "World",
+    "check",
+    "check_invariants",
+    "clients_that_send",
     "current_world",
+    "excuse_errors",
+    "generate",
     "in_memory",
+    "play",
+    "regression_test",
     "render",
+    "replay",
+    "script_from_json",
+    "script_to_json",
+    "shrink",
+    "simulate",
+    "to_source",
 ]

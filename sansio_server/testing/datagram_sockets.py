@@ -100,7 +100,8 @@ class DatagramSocket(MemorySocket):
         self._be_client()
         target = self.world.network.at(self, address)
         if target is None and self.family == AF_UNIX:
-            raise os_error(errno.ENOENT)
+            is_name = isinstance(address, str) and address.startswith("\0")  # unix(7), "abstract"
+            raise os_error(errno.ECONNREFUSED if is_name else errno.ENOENT)
         self.world.record("sendto", f"{address} {shown(sent)}", self.label)
         if self.observer is not None:
             self.observer("out", len(sent))

@@ -17,6 +17,9 @@ from .runs import Finding, Run
 
 __all__ = ["BUILT_IN", "Invariant", "check_invariants", "excuse_errors", "name_of"]
 
+_LOOP_BEGINS: Final = frozenset({"SERVE", "WAIT"})
+_LOOP_ENDS: Final = frozenset({"LEAVE", "REQUEST", "TIMEOUT"})
+
 #: Says what does not hold of a run.
 Invariant: TypeAlias = Callable[[Run], "Iterable[str] | str | None"]
 
@@ -57,6 +60,11 @@ def loop_goes_on(run: Run) -> str:
     return f"serve_forever() raised {run.loop_error}" if run.loop_error else ""
 
 
+def threads_raise_nothing(run: Run) -> str:
+    """No thread ends by an exception that no hook was told of."""
+    return f"a thread raised {'; '.join(run.unhandled)}" if run.unhandled else ""
+
+
 def closed_once(run: Run) -> Iterator[str]:
     """Each request that was accepted is closed, and not by two calls of shutdown_request()."""
     if run.stuck:
@@ -78,13 +86,19 @@ def finished_at_most_once(run: Run) -> Iterator[str]:
 
 
 def none_accepted_after_stop(run: Run) -> Iterator[str]:
-    """Once a stop was asked for, no request is let in."""
+    """Once a stop was asked for, a loop lets nobody in but who it was just letting in."""
+    loops = allowed = 0
     stopping = False
     for event in run.trace:
         if event.kind is TraceKind.STATE:
+            loops += (event.what in _LOOP_BEGINS) - (event.what in _LOOP_ENDS)
+            if event.detail == "STOPPING" and not stopping:
+                allowed = loops
             stopping = event.detail == "STOPPING"
         elif event.kind is TraceKind.ACCEPT and stopping:
-            yield f"request {event.request} was accepted after the stop"
+            allowed -= 1
+            if allowed < 0:
+                yield f"request {event.request} was accepted after the stop"
 
 
 def counts_go_back(run: Run) -> str:
@@ -164,6 +178,7 @@ BUILT_IN: Final[tuple[Invariant, ...]] = (
     ends,
     loop_goes_on,
     no_errors,
+    threads_raise_nothing,
     closed_once,
     finished_at_most_once,
     none_accepted_after_stop,

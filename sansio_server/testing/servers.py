@@ -139,7 +139,9 @@ class ThreadingMixIn(_Server):
         """
         place = self._place_of(request, client_address)
         if self.world.fault("thread") is not None:
-            raise RuntimeError("can't start new thread")
+            error = RuntimeError("can't start new thread")
+            error.injected = True  # type: ignore[attr-defined] # no mistake of the program's
+            raise error
 
         def work() -> None:
             me = self.world.me()

@@ -70,14 +70,27 @@ def test_nothing_is_found_where_all_is_well() -> None:
             ["finished at most once: request 1 was finished 2 times"],
         ),
         (
-            {"trace": (GOOD[0], GOOD[7], *GOOD[1:7], GOOD[8])},
-            ["none accepted after stop: request 1 was accepted after the stop"],
+            {
+                "trace": (
+                    GOOD[0],
+                    GOOD[7],
+                    *GOOD[1:7],
+                    event(K.ACCEPT, 2, "accept", "b"),
+                    event(K.CLOSE, 2, "close", "b"),
+                    GOOD[8],
+                )
+            },
+            ["none accepted after stop: request 2 was accepted after the stop"],
         ),
         ({"still_open": 2}, ["counts go back: 2 requests count as open at the end"]),
         ({"left": ("a socket", "a thread")}, ["nothing left: left over: a socket, a thread"]),
         (
             {"closing": 8.0, "closing_limit": 6.0},
             ["closes in time: server_close() took 8 s, its limits allow 6 s"],
+        ),
+        (
+            {"unhandled": ("OSError: x",)},
+            ["threads raise nothing: a thread raised OSError: x"],
         ),
         (
             {"drain": report(ended=False)},
@@ -109,7 +122,7 @@ def test_what_is_found(changes: dict[str, Any], found: list[str]) -> None:
         },
         {"clients": (Seen((), unexpected="got b''"),), "hit": frozenset({1})},
         {"drain": report(ended=True), "closing": 1.0, "closing_limit": 1.0},
-        {"stuck": ""},
+        {"trace": (GOOD[0], GOOD[7], *GOOD[1:7], GOOD[8])},  # it was just being let in
     ],
 )
 def test_what_is_no_fault(changes: dict[str, Any]) -> None:
