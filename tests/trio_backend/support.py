@@ -186,3 +186,23 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 Awaits = Callable[[], Awaitable[Any]]
+
+
+HOOKS = ["verify_request", "process_request", "finish_request", "shutdown_request", "close_request"]
+
+
+async def with_clients(server: MemoryServer, count: int) -> list[Any]:
+    clients = [server.connect() for _ in range(count)]
+    await trio.testing.wait_all_tasks_blocked()
+    assert server.counters.accepted == count
+    return clients
+
+
+async def answer(server: MemoryServer) -> bytes:
+    """Serve one client; return what it was answered."""
+    async with serving(server):
+        reply = await ask(server.connect())
+        await trio.testing.wait_all_tasks_blocked()
+    assert is_over(server)
+    assert [stream.closes for stream in server.listener.streams] == [1]
+    return reply
