@@ -153,8 +153,7 @@ class TCPServer(SocketHooks, Controlled, TaskServer):
     async def handle_request(self) -> Any:
         """Serve one request, or call `handle_timeout()` when none comes in time."""
         async with self._running(Event.WAIT) as turns:
-            wait = math.inf if self.timeout is None else self.timeout
-            result = await request_loop(self, turns, wait)
+            result = await request_loop(self, turns, self._request_wait())
             await self.drain()
             return result
 
@@ -203,6 +202,8 @@ class TCPServer(SocketHooks, Controlled, TaskServer):
                 self._interrupt(request)
                 await asyncio.wait([waiter])
             raise
+        finally:
+            del future, waiter  # or what they failed with would hold itself, and open files
         if is_awaitable(result):
             result = await result
         await settle_deferred(deferred)

@@ -104,6 +104,16 @@ class Serving(ServerHooks):
             return _ACCEPT
         return admission(len(self._ledger), self._capacity(), self.when_full)
 
+    def _request_wait(self) -> float:
+        """Return how long ``handle_request()`` waits, in seconds; ``math.inf`` for ever.
+
+        Call this for :func:`~sansio_server.loop.request_loop`. It is the shorter of the server's
+        :attr:`timeout` and that of its socket, if it has one.
+        """
+        own = getattr(self, "socket", None)
+        waits = (self.timeout, None if own is None else own.gettimeout())
+        return min((wait for wait in waits if wait is not None), default=math.inf)
+
     def _plan(self, until: float) -> Plan:
         """Say how to sleep.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -92,11 +91,6 @@ class BaseServer(Controlled, Draining):
                 return None
             with self._turns(loop, wakeup) as turns:
                 return run_blocking(request_loop(self, turns, self._request_wait()))
-
-    def _request_wait(self) -> float:
-        own = getattr(self, "socket", None)
-        waits = (self.timeout, None if own is None else own.gettimeout())
-        return min((wait for wait in waits if wait is not None), default=math.inf)
 
     def _handle_request_noblock(self, pair: Any = None) -> bool:
         """Let one request in, if there is one; return whether there was.

@@ -117,19 +117,20 @@ class BaseServer(Tasks):
     async def handle_request(self) -> Any:
         """Serve one request, or call ``handle_timeout()`` when none comes in time.
 
-        The time is :attr:`timeout`. A stop ends the wait.
+        The time is the shorter of :attr:`timeout` and the timeout of the server's socket. A stop
+        ends the wait.
 
         :raises ValueError: a limit is negative.
         :raises RuntimeError: the handler is to run in a greenlet, and greenlet is not installed.
         :raises OSError: the listener is dead.
         """
-        wait = math.inf if self.timeout is None else self.timeout
         with self._running(Event.WAIT) as (loop, alarm):
             await trio.lowlevel.checkpoint()
             if self._is_running():
                 self._prepare_listener()
             try:
-                return await request_loop(self, _Turns(self, loop, alarm, None), wait)
+                turns = _Turns(self, loop, alarm, None)
+                return await request_loop(self, turns, self._request_wait())
             finally:
                 await self._refuse_who_came()
 

@@ -133,11 +133,6 @@ class BaseServer(Draining):
             self._prepare_listener()
             return run_blocking(request_loop(self, loop, self._request_wait()))
 
-    def _request_wait(self) -> float:
-        own = getattr(self, "socket", None)
-        waits = (self.timeout, None if own is None else own.gettimeout())
-        return min((wait for wait in waits if wait is not None), default=math.inf)
-
     @contextmanager
     def _running(self, event: Event) -> Iterator[_Loop]:
         loop = _Loop(self, self.world.me())
