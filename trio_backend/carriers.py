@@ -63,13 +63,16 @@ async def carry_in_thread(
     lent = server._thread_request(request, waits)
     result: Any = None
     deferred: tuple[Any, ...] = ()
+    failure: BaseException | None = None
     ended = False
 
     def work() -> None:
-        nonlocal result, deferred
+        nonlocal result, deferred, failure
         worker.thread = threading.get_ident()
         try:
             result = hook(lent, client_address)
+        except BaseException as error:  # noqa: BLE001 - raised in the task; trio would hold on to it
+            failure = error
         finally:
             waits.ended = True
             worker.thread = None
@@ -83,7 +86,6 @@ async def carry_in_thread(
                 with trio.CancelScope(shield=True):
                     await server._interrupt_thread(request)
 
-    failure: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch)
@@ -98,7 +100,7 @@ async def carry_in_thread(
             raise failure
         await settle_deferred(deferred)
     finally:
-        del failure  # or it would hold itself, and what the handler has left open
+        failure = None  # or it would hold itself, and what the handler has left open
         for each in deferred:
             each.drop()
     return result
