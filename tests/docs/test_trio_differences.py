@@ -327,3 +327,28 @@ def test_the_loop_and_daemons(module: Any) -> None:
         assert served.over.wait(PATIENCE)
         assert served.ended == [b"x"]
     served.close()
+
+
+@both
+@in_greenlets
+def test_a_loop_that_fails(module: Any) -> None:
+    def serve(server: Any) -> None:
+        with contextlib.suppress(ZeroDivisionError):
+            server.serve_forever(0.001)
+
+    def service_actions(server: Any) -> None:
+        if server.fails:
+            raise ZeroDivisionError
+
+    served = Loop(module, "serve", serve=serve, service_actions=service_actions, fails=False)
+    assert served.begun.wait(PATIENCE)
+    served.server.fails = True
+    served.loop.end()
+    if is_ours(module):
+        assert served.ended == [trio.Cancelled]
+    else:
+        assert served.ended == []
+        served.client.sendall(b"x")
+        assert served.over.wait(PATIENCE)
+        assert served.ended == [b"x"]
+    served.close()

@@ -19,6 +19,9 @@ import sync_backend
 import trio_backend.blocking
 from tests.parity.instrument import NO_FORKS, WAYS
 from tests.parity.recorder import PATIENCE, Recorder
+from tests.parity.scenario import Scenario
+from tests.parity.scenarios.async_handlers import twin_of
+from tests.parity.tasks import ASYNCIO, TRIO, WITHOUT, WITHOUT_ASYNC, WITHOUT_BASE
 
 
 def nothing_to_watch(_server: Any, _recorder: Recorder) -> None:
@@ -35,15 +38,24 @@ class Column:
     ways: Sequence[str] = tuple(WAYS)
     # Called with each server that was built.
     watch: Callable[[Any, Recorder], None] = nothing_to_watch
-    # How its traces are compared, by the way of serving: by "actors", unless it is by "requests".
+    # How its traces are compared, by the way of serving, if not by "actors"; see stage.play().
     forms: Mapping[str, str] = attrs.field(factory=dict)
     # Scenarios that are not played on it, and why not.
     without: Mapping[str, str] = attrs.field(factory=dict)
     # Names that its servers have beside those of the others; and attributes that they are given.
     names: Sequence[str] = ()
     attributes: Mapping[str, object] = attrs.field(factory=dict)
+    # Whether its handlers are: the twins of the scenarios' own.
+    asynchronous: bool = False
     # Its words for what the stdlib's traces have other words for.
     alike: Mapping[str, str] = attrs.field(factory=dict)
+
+    def ways_of(self, scenario: Scenario) -> list[str]:
+        """Return the ways in which a scenario is played on it: one is enough where tasks serve."""
+        if self.asynchronous and twin_of(scenario.handler) is None:
+            return []
+        ways = [way for way in self.ways if way in scenario.ways]
+        return ways[:1] if self.forms in (BY_TASKS, BY_ASYNC_TASKS) else ways
 
 
 class StopWatch(threading.Event):
@@ -93,6 +105,10 @@ def watch_the_stop(server: Any, recorder: Recorder) -> None:
     server._BaseServer__is_shut_down = StopWatch(server, recorder)
 
 
+# Where tasks serve, all requests are served at once; only what threads don't play is played inline.
+BY_TASKS = {"threads": "tasks", "inline": "tasks"}
+BY_ASYNC_TASKS = {"threads": "asynchronous", "inline": "asynchronous"}
+
 STDLIB = Column("stdlib", socketserver, watch=watch_the_stop)
 COLUMNS = (
     Column("sync", sync_backend),
@@ -106,6 +122,7 @@ COLUMNS = (
         forms={"threads": "requests"},  # for tasks share a thread
         without={
             "five datagrams of one client": "requests that look alike",
+            "service_actions raises": "the handlers end with the loop: T7",
             "hooks not recorded, fails": "nothing recorded by which requests could be told apart",
             **dict.fromkeys(
                 ("threads are left alone", "daemon threads are left alone"),
@@ -120,6 +137,39 @@ COLUMNS = (
             ),
         },
         alike={"BridgedRequest": "socket"},
+    ),
+    Column("trio-threads", TRIO, ("threads", "inline"), without=WITHOUT, forms=BY_TASKS),
+    Column(
+        "trio-greenlets",
+        TRIO,
+        ("threads", "inline"),
+        without=WITHOUT,
+        forms=BY_TASKS,
+        attributes={"blocking_handlers": "greenlets"},
+        alike={"BridgedRequest": "socket"},
+    ),
+    Column(
+        "trio-async",
+        TRIO,
+        ("threads", "inline"),
+        without={**WITHOUT, **WITHOUT_ASYNC},
+        forms=BY_ASYNC_TASKS,
+        asynchronous=True,
+    ),
+    Column(
+        "asyncio-async",
+        ASYNCIO,
+        ("threads", "inline"),
+        without={**WITHOUT, **WITHOUT_ASYNC, **WITHOUT_BASE},
+        forms=BY_ASYNC_TASKS,
+        asynchronous=True,
+    ),
+    Column(
+        "asyncio-threads",
+        ASYNCIO,
+        ("threads", "inline"),
+        without={**WITHOUT, **WITHOUT_BASE},
+        forms=BY_TASKS,
     ),
 )
 

@@ -434,7 +434,7 @@ DIFFERENCES = (
         stdlib="the request is a socket",
         here="it has a socket's methods; TLS sockets of the ssl module are refused",
         reason="the waiting is done by the task that the greenlet belongs to",
-        columns=("trio-blocking-greenlets",),
+        columns=("trio-blocking-greenlets", "trio-greenlets"),
         about=("listener", "reads", "SSLSocket", "handle", *REPORTING, *SERVING, "process_request"),
         cases=(
             Case(
@@ -482,14 +482,5 @@ DIFFERENCES = (
                 here=("finish_request(",),
             ),
         ),
-    ),
-    Difference(
-        row="T7",
-        stdlib="the loop returns while handlers go on; what ends it does not end them",
-        here="it returns when they have ended, or are cancelled, as they are when the loop fails",
-        reason="a task can't outlive the run of trio that it is in",
-        columns=("trio-blocking-greenlets",),
-        about=("finds", "prints", "Cancelled", *SERVING, *WORKERS),
-        cases=(Case("service_actions raises", here=("Cancelled",), ways=("threads",)),),
     ),
 )

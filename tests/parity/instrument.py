@@ -80,21 +80,28 @@ def _server_of_a_pipe(base: Any) -> type:
 
 
 def instrument(
-    base: type, override: type | None, recorder: Recorder, hooks: dict[str, bool]
+    base: type,
+    override: type | None,
+    recorder: Recorder,
+    hooks: dict[str, bool],
+    *,
+    asynchronous: bool = False,
 ) -> type:
     """Return *base* with all its hooks recorded and *override* on top.
 
     What *override* defines is recorded too, around the base's own hook, which is then called
     ``super().hook``: the trace shows how the two nest.
+
+    :param asynchronous: whether the hooks, which are those of a handler, are.
     """
     overridden = _defined_by(override)
-    inner = _record(
-        base, recorder, {name: f"super().{name}" if name in overridden else name for name in hooks}
-    )
+    labels = {name: f"super().{name}" if name in overridden else name for name in hooks}
+    inner = _record(base, recorder, labels, asynchronous)
     if override is None:
         return inner
     combined = type(base.__name__, (override, inner), {})
-    return _record(combined, recorder, {name: name for name in hooks if name in overridden})
+    labels = {name: name for name in hooks if name in overridden}
+    return _record(combined, recorder, labels, asynchronous)
 
 
 def _defined_by(override: type | None) -> set[str]:
@@ -102,18 +109,18 @@ def _defined_by(override: type | None) -> set[str]:
     return {name for cls in classes for name in vars(cls)}
 
 
-def _record(base: type, recorder: Recorder, labels: dict[str, str]) -> type:
+def _record(base: type, recorder: Recorder, labels: dict[str, str], asynchronous: bool) -> type:
     layer: type
     namespace: dict[str, Any] = {}
     for hook, label in labels.items():
         if hasattr(base, hook):
-            namespace[hook] = _recording(hook, label, recorder, lambda: layer)
+            namespace[hook] = _recording(hook, label, recorder, lambda: layer, asynchronous)
     layer = type(base.__name__, (base,), namespace)
     return layer
 
 
 def _recording(
-    hook: str, label: str, recorder: Recorder, layer: Callable[[], type]
+    hook: str, label: str, recorder: Recorder, layer: Callable[[], type], asynchronous: bool
 ) -> Callable[..., Any]:
     takes_address = SERVER_HOOKS.get(hook, False)
 
@@ -125,12 +132,20 @@ def _recording(
         whose = repr(client) if told else "" if hook in OF_NO_REQUEST else None
         with recorder.hook(label, _details(hook, args), client, whose=whose) as left:
             result = getattr(super(layer(), self), hook)(*args)
-            if result is not None:
+            if result is not None and not hasattr(result, "__await__"):
                 left.result = _describe_result(result)
             if hook == "get_request":
                 recorder.keep(*result)
         return result
 
+    async def recorded_asynchronously(self: Any) -> None:
+        with recorder.hook(label, "", self.client_address, whose=repr(self.client_address)):
+            result = getattr(super(layer(), self), hook)()
+            if result is not None:
+                await result
+
+    if asynchronous:
+        recorded = recorded_asynchronously
     recorded.__name__ = hook
     return recorded
 

@@ -207,7 +207,9 @@ class Recorder:
             trace.extend(f"{actor}: {text}" for text in told)
         return trace
 
-    def requests(self, without: Collection[str] = ()) -> list[str]:
+    def requests(
+        self, without: Collection[str] = (), without_end: Collection[str] = ()
+    ) -> list[str]:
         """Return the records, a line each, request by request; equal runs have equal ones.
 
         Hooks are in the order in which they began, each followed by what was recorded meanwhile.
@@ -215,6 +217,7 @@ class Recorder:
         thread.
 
         :param without: names of hooks that are not to be told of.
+        :param without_end: names of hooks of which it is not to be told how they ended.
         """
         hooks: dict[str, _Hook] = {}
         order: dict[str, list[_Hook]] = {}
@@ -228,6 +231,8 @@ class Recorder:
                 name, _, outcome = rest.partition(": ")
                 assert running.call.startswith(f"{name}("), f"{line} does not end {running}"
                 running.outcome = f"{' raises' * (verb == 'raise')}: {outcome}"
+                if name.removeprefix("super().") in without_end:
+                    running.outcome = " "
             elif verb == "enter" or running is None or running.outcome:
                 begun = _Hook(line.request or line.thread, rest if verb == "enter" else line.text)
                 order.setdefault(begun.of, []).append(begun)

@@ -22,6 +22,7 @@ from tests.parity.instrument import (
 )
 from tests.parity.recorder import PATIENCE, PRINTS, Line, Recorder, TookTooLongError, describe
 from tests.parity.scenario import Scenario
+from tests.parity.scenarios.async_handlers import twin_of
 
 
 def play(
@@ -30,8 +31,9 @@ def play(
     """Play a scenario from the server's construction to its end, and return the trace.
 
     :param directory: where Unix sockets are bound.
-    :param form: how the trace is ordered: by "actors", by "requests", or by requests that "tasks"
-        serve, which have no process_request_thread().
+    :param form: how the trace is ordered: by "actors"; by "requests"; by requests that "tasks"
+        serve, which have no process_request_thread(); or by those with "asynchronous" handlers,
+        which begin when finish_request() has returned.
     """
     recorder = Recorder()
     stage = Stage(scenario, column, way, kind, recorder, directory)
@@ -45,7 +47,10 @@ def play(
             stage.end()
     if form == "actors":
         return recorder.trace()
-    return recorder.requests(without=("process_request_thread",) if form == "tasks" else ())
+    if form == "requests":
+        return recorder.requests()
+    late = ("finish_request",) if form == "asynchronous" else ()
+    return recorder.requests(without=("process_request_thread",), without_end=late)
 
 
 class Stage:
@@ -187,7 +192,12 @@ class Stage:
         if self.scenario.handler_base == "files":
             name = "DatagramRequestHandler" if self.kind in DATAGRAMS else "StreamRequestHandler"
         base = getattr(self.column.module, name)
-        return instrument(base, self.scenario.handler, self.recorder, HANDLER_HOOKS)
+        handler: type | None = self.scenario.handler
+        if self.column.asynchronous:
+            handler = twin_of(self.scenario.handler)
+        return instrument(
+            base, handler, self.recorder, HANDLER_HOOKS, asynchronous=self.column.asynchronous
+        )
 
     def _address(self) -> object:
         if self.scenario.address is not None:
