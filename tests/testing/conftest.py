@@ -1,16 +1,3 @@
 """What holds for every test of the kit."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-import pytest
-import trio._core._thread_cache
-
-
-@pytest.fixture(autouse=True, scope="session")
-def idle_threads_end_soon() -> Iterator[None]:
-    """Let trio's idle threads end before the end of the test is looked at."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trio._core._thread_cache, "IDLE_TIMEOUT", 0.05)
-        yield
+from tests.idle_threads import idle_threads_end_soon  # noqa: F401 - pytest finds it here
