@@ -12,7 +12,7 @@ from .stream_sockets import StreamSocket
 if TYPE_CHECKING:
     from .world import World
 
-__all__ = ["Client", "DatagramClient", "StreamClient"]
+__all__ = ["Client", "DatagramClient", "PacketClient", "StreamClient"]
 
 _BLOCK = 65536
 
@@ -153,22 +153,19 @@ class Client(StreamClient):
         return end is not None and (end.peer.gone or end.incoming.ended or end.cut)
 
 
-class DatagramClient(_Base):
-    """A client that sends datagrams.
+class PacketClient(_Base):
+    """A client that sends datagrams, on a socket of any kind.
 
-    :param world: where it lives.
-    :param name: what the timeline calls it.
+    :param socket: with the methods of Python's sockets.
     :param server_address: whom it sends to.
-    :param family: AF_INET, AF_INET6 or AF_UNIX.
+    :param patience: seconds to wait where :meth:`recv` is given no *timeout*; None for any time.
     """
 
-    def __init__(self, world: World, name: str, server_address: Any, family: int = AF_INET) -> None:
-        self.name = name
+    def __init__(self, socket: Any, server_address: Any, patience: float | None = None) -> None:
         #: Its socket.
-        self.socket: DatagramSocket = DatagramSocket(world, family, label=name)
-        if family == AF_UNIX:
-            self.socket.bind(f"\0{name}")  # or nobody could answer
+        self.socket: Any = socket
         self._server_address = server_address
+        self._patience = patience
 
     def send(self, data: bytes) -> None:
         """Send a datagram."""
@@ -177,7 +174,24 @@ class DatagramClient(_Base):
     def recv(self, timeout: float | None = None, size: int = _BLOCK) -> bytes:
         """Wait for a datagram; return up to *size* bytes of it.
 
-        :raises TimeoutError: none came in *timeout* seconds of the world's time.
+        :raises TimeoutError: none came in time.
         """
-        self.socket.settimeout(timeout)
-        return self.socket.recvfrom(size)[0]
+        self.socket.settimeout(self._patience if timeout is None else timeout)
+        data: bytes = self.socket.recvfrom(size)[0]
+        return data
+
+
+class DatagramClient(PacketClient):
+    """A client that sends datagrams, in a world; it waits in the world's time.
+
+    :param world: where it lives.
+    :param name: what the timeline calls it.
+    :param server_address: whom it sends to.
+    :param family: AF_INET, AF_INET6 or AF_UNIX.
+    """
+
+    def __init__(self, world: World, name: str, server_address: Any, family: int = AF_INET) -> None:
+        super().__init__(DatagramSocket(world, family, label=name), server_address)
+        self.name = name
+        if family == AF_UNIX:
+            self.socket.bind(f"\0{name}")  # or nobody could answer
