@@ -112,20 +112,24 @@ def scripts(
     *,
     most: int = 3,
     happening: st.SearchStrategy[Fault] | None = None,
+    most_faults: int = 3,
 ) -> st.SearchStrategy[Script]:
     """Return a strategy for whole scripts, to be given to :func:`~.playing.play`.
 
     :param clients: what each client may do; those of :func:`stream_clients` if None.
     :param most: the most clients.
     :param happening: which faults may happen; those of :func:`faults` if None.
-    :raises ValueError: *most* is less than 1.
+    :param most_faults: the most of them.
+    :raises ValueError: *most* is less than 1, or *most_faults* negative.
     """
     if most < 1:
         raise ValueError(f"most must be 1 or more, not {most!r}")
+    if most_faults < 0:
+        raise ValueError(f"most_faults must be 0 or more, not {most_faults!r}")
     return st.builds(
         lambda who, what, when: Script(who, faults=what, schedule=when),
         st.lists(stream_clients() if clients is None else clients, min_size=1, max_size=most),
-        st.lists(faults() if happening is None else happening, max_size=3),
+        st.lists(faults() if happening is None else happening, max_size=most_faults),
         st.none() | st.integers(0, 2**16),
     )
 

@@ -76,6 +76,11 @@ def test_no_more_clients_than_asked_for(script: Script) -> None:
     assert 1 <= len(script.clients) <= 2
 
 
+@given(scripts(most_faults=0))
+def test_no_faults_if_none_are_wanted(script: Script) -> None:
+    assert script.faults == ()
+
+
 def test_several_clients_with_faults_are_drawn() -> None:
     find(scripts(), lambda script: len(script.clients) == 3 and len(script.faults) == 3)
 
@@ -112,6 +117,7 @@ def test_faults_come_as_late_as_asked_for() -> None:
         (lambda: faults([]), "points must name at least one point"),
         (lambda: faults(latest=0), "latest must be 1 or more, not 0"),
         (lambda: scripts(most=0), "most must be 1 or more, not 0"),
+        (lambda: scripts(most_faults=-1), "most_faults must be 0 or more, not -1"),
     ],
 )
 def test_what_cannot_be_drawn(make: object, message: str) -> None:
