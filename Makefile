@@ -1,7 +1,7 @@
 # Each target sets up its virtual environment by itself, once, and again when pyproject.toml changes.
 #   make demo    serve one handler class in every way there is, and compare
 #   make test    the whole test suite
-#   make bench   our servers beside their peers; make bench ARGS=--quick ends within two minutes
+#   make bench   our servers beside their peers; into docs/; make bench ARGS=--quick ends within two minutes
 # Another Python, another place: make test PYTHON=python3.12 VENV=.venv-3.12
 
 PYTHON ?= python3
@@ -48,7 +48,7 @@ test: $(stamp)
 	'$(bin)/python' -m pytest $(parallel)
 
 bench: $(peers)
-	'$(bin)/python' -m benchmarks $(ARGS)
+	'$(bin)/python' -m benchmarks $(or $(ARGS),--docs docs)
 
 lint: $(stamp)
 	'$(bin)/ruff' check

@@ -1,13 +1,16 @@
 /*
  * Load for line servers on loopback: each line sent must come back upper-cased.
  *
- *     load MODE PORT PEERS DEPTH WARMUP SECONDS
+ *     load MODE PORT PEERS DEPTH OPEN WARMUP SECONDS
  *
  * MODE is one of
  *     echo    PEERS connections are kept, DEPTH lines are in flight on each
  *     churn   connect, one line, its reply, the end: PEERS at a time
  *     udp     PEERS sockets, one datagram in flight on each, sent again when its reply is late
- *     hold    PEERS connections, one line on each, then silence
+ *     bulk    PEERS connections, a mebibyte in flight on each, in blocks that come back as they are
+ *     hold    PEERS connections, one line on each, then silence; when measured, one line more on each
+ *
+ * OPEN connections are open besides; each has had one line answered and says nothing more.
  *
  * What is said on standard output, a line each, and what is awaited on standard input:
  *     "ready"      warmed up, nothing in flight; a line starts the measured phase
@@ -34,12 +37,13 @@
 #include <unistd.h>
 
 enum { LINE = 64, DIGITS = 8, MAX_DEPTH = 64, BATCH = 256, TICK_MS = 20 };
+enum { UNIT = 1 << 20, SHIFTS = 251, CHUNK = 1 << 17 }; /* of `bulk`: what counts as one request */
 #define SECOND_NS 1000000000ull
 #define STALL_NS (10 * SECOND_NS)
 #define LATE_NS (SECOND_NS / 5) /* a datagram without a reply is sent again after this long */
 
-enum mode { ECHO, CHURN, UDP, HOLD };
-static const char *const MODES[] = {"echo", "churn", "udp", "hold"};
+enum mode { ECHO, CHURN, UDP, BULK, HOLD };
+static const char *const MODES[] = {"echo", "churn", "udp", "bulk", "hold"};
 
 /* Lines carry the number of their peer and their own, so a reply to another line is noticed. */
 struct peer {
@@ -47,7 +51,8 @@ struct peer {
     unsigned number;
     unsigned sent, answered;  /* lines; the difference is in flight */
     unsigned due;             /* churn: what `answered` must be when the connection ends */
-    size_t have;              /* bytes of replies not yet taken from `in` */
+    size_t have;              /* bytes of replies not yet taken from `in` (bulk: of the unit, received) */
+    size_t out;               /* bulk: of the unit, bytes sent */
     uint64_t since[MAX_DEPTH];/* when each line in flight was sent (churn: its connection begun) */
     char in[MAX_DEPTH * LINE];
 };
@@ -55,13 +60,13 @@ struct peer {
 static enum mode mode;
 static struct sockaddr_in server = {.sin_family = AF_INET};
 static struct peer *peers;
-static unsigned peer_count, depth;
+static unsigned peer_count, depth, open_count;
 static int poller;
 
 static int sending;              /* a phase is under way: a reply is followed by the next line */
 static unsigned in_flight;       /* lines, over all peers */
 static uint64_t last_reply;
-static uint64_t phase_end;
+static uint64_t phase_start, phase_end;
 
 static uint64_t *latencies;      /* of the current phase, ns */
 static size_t latency_count, latency_room;
@@ -171,12 +176,16 @@ static void establish(struct peer *p)
     p->fd = new_socket(mode == UDP ? SOCK_DGRAM : SOCK_STREAM);
     if (connect(p->fd, (struct sockaddr *)&server, sizeof server))
         die("connect");
+    if (mode == BULK) {
+        watch(p, EPOLLIN | EPOLLOUT | EPOLLET);
+        return;
+    }
     if (mode != UDP) {
         setsockopt(p->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
         send_lines(p, 1, now_ns());
         ssize_t n = recv(p->fd, p->in, LINE, MSG_WAITALL);
         if (n != LINE)
-            die("first reply");
+            die(n < 0 && errno == EAGAIN ? "no reply in time" : "first reply");
         p->have = LINE;
         take_replies(p);
     }
@@ -207,10 +216,75 @@ static void begin_connection(struct peer *p)
     watch(p, EPOLLIN | EPOLLOUT | EPOLLET);
 }
 
+/* -- bulk -------------------------------------------------------------------------------------------- */
+
+static char pattern[UNIT + SHIFTS];
+
+static void make_pattern(void)
+{
+    uint32_t state = 1;
+    for (size_t i = 0; i < sizeof pattern; i++)
+        pattern[i] = (char)((state = state * 1664525u + 1013904223u) >> 24);
+}
+
+/* What this unit of this peer consists of: units differ, so a block of another one is noticed. */
+static const char *unit(const struct peer *p)
+{
+    return pattern + (p->number * 7 + p->answered) % SHIFTS;
+}
+
+static void send_unit(struct peer *p)
+{
+    while (p->out < UNIT) {
+        ssize_t n = send(p->fd, unit(p) + p->out, UNIT - p->out, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n < 0)
+            die("send");
+        p->out += (size_t)n;
+    }
+}
+
+static void begin_unit(struct peer *p)
+{
+    p->since[0] = now_ns();
+    p->out = p->have = 0;
+    p->sent++;
+    in_flight++;
+    send_unit(p);
+}
+
+static void on_bulk(struct peer *p)
+{
+    static char in[CHUNK];
+    ssize_t n;
+    if (p->sent == p->answered)
+        return;
+    send_unit(p);
+    while ((n = recv(p->fd, in, sizeof in, MSG_DONTWAIT)) > 0) {
+        if (p->have + (size_t)n > p->out || memcmp(in, unit(p) + p->have, (size_t)n))
+            wrong++;
+        p->have += (size_t)n;
+        last_reply = now_ns();
+        if (p->have >= UNIT) {
+            p->answered++;
+            in_flight--;
+            record(p->since[0]);
+            if (!sending)
+                return;
+            begin_unit(p);
+        }
+    }
+    if (n == 0 || (errno != EAGAIN && errno != EINTR))
+        die("a kept connection ended");
+}
+
 static void start(struct peer *p)
 {
     if (mode == CHURN)
         begin_connection(p);
+    else if (mode == BULK)
+        begin_unit(p);
     else
         send_lines(p, mode == UDP ? 1 : depth, now_ns());
 }
@@ -302,12 +376,14 @@ static void run_phase(double seconds)
 {
     struct epoll_event events[BATCH];
     uint64_t now = last_reply = now_ns(), late_check = now;
+    phase_start = now;
     phase_end = now + (uint64_t)(seconds * 1e9);
     latency_count = in_time = 0;
     lost = errors = wrong = 0;
     sending = 1;
     for (struct peer *p = peers; p < peers + peer_count; p++)
         start(p);
+    sending = seconds > 0;
     while (sending || unfinished()) {
         int n = epoll_wait(poller, events, BATCH, TICK_MS);
         if (n < 0 && errno != EINTR)
@@ -318,6 +394,8 @@ static void run_phase(double seconds)
                 on_connection(p, events[i].events);
             else if (mode == UDP)
                 on_datagram(p);
+            else if (mode == BULK)
+                on_bulk(p);
             else
                 on_stream(p);
         }
@@ -328,8 +406,7 @@ static void run_phase(double seconds)
             resend_late(now);
         }
         if (now > last_reply && now - last_reply > STALL_NS) {
-            errno = ETIMEDOUT;
-            die("no reply");
+            die("no reply in time");
         }
     }
 }
@@ -363,9 +440,9 @@ static void report(double seconds, double cpu)
 {
     qsort(latencies, latency_count, sizeof *latencies, by_size);
     printf("{\"requests\": %zu, \"in_time\": %zu, \"seconds\": %.6f, \"p50_us\": %.2f, \"p99_us\": %.2f, "
-           "\"max_us\": %.2f, \"lost\": %lu, \"errors\": %lu, \"wrong\": %lu, \"load_cpu\": %.6f}\n",
+           "\"max_us\": %.2f, \"took\": %.6f, \"lost\": %lu, \"errors\": %lu, \"wrong\": %lu, \"load_cpu\": %.6f}\n",
            latency_count, in_time, seconds, percentile_us(0.50), percentile_us(0.99), percentile_us(1.0),
-           lost, errors, wrong, cpu);
+           (double)(last_reply - phase_start) / 1e9, lost, errors, wrong, cpu);
 }
 
 static void read_arguments(char **argv)
@@ -376,6 +453,7 @@ static void read_arguments(char **argv)
     server.sin_port = htons((uint16_t)atoi(argv[2]));
     peer_count = (unsigned)atoi(argv[3]);
     depth = (unsigned)atoi(argv[4]);
+    open_count = (unsigned)atoi(argv[5]);
     if (mode > HOLD || !peer_count || !depth || depth > MAX_DEPTH) {
         fprintf(stderr, "load: unknown mode, no peers, or a depth that is not 1 to %d\n", MAX_DEPTH);
         exit(2);
@@ -384,18 +462,19 @@ static void read_arguments(char **argv)
 
 int main(int argc, char **argv)
 {
-    if (argc != 7) {
-        fprintf(stderr, "usage: load echo|churn|udp|hold PORT PEERS DEPTH WARMUP SECONDS\n");
+    if (argc != 8) {
+        fprintf(stderr, "usage: load echo|churn|udp|bulk|hold PORT PEERS DEPTH OPEN WARMUP SECONDS\n");
         return 2;
     }
     read_arguments(argv);
-    double warmup = atof(argv[5]), seconds = atof(argv[6]);
+    double warmup = atof(argv[6]), seconds = atof(argv[7]);
+    make_pattern();
     setvbuf(stdout, NULL, _IOLBF, 0);
     poller = epoll_create1(0);
-    peers = calloc(peer_count, sizeof *peers);
+    peers = calloc(peer_count + open_count, sizeof *peers);
     if (poller < 0 || !peers)
         die("setting up");
-    for (unsigned i = 0; i < peer_count; i++) {
+    for (unsigned i = 0; i < peer_count + open_count; i++) {
         peers[i].number = i;
         peers[i].fd = -1;
         if (mode != CHURN)
@@ -405,10 +484,8 @@ int main(int argc, char **argv)
         run_phase(warmup);
     puts("ready");
     await_line();
-    if (mode == HOLD)
-        return 0;
     double cpu = own_cpu();
-    run_phase(seconds);
+    run_phase(mode == HOLD ? 0 : seconds);
     report(seconds, own_cpu() - cpu);
     await_line();
     return 0;

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import attrs
 
-from .processes import Failed, Skipped, start, start_load, start_server
+from .processes import Failed, Process, Skipped, start, start_load, start_neighbours, start_server
 from .servers import SERVERS
-from .usage import core_seconds, memory, settled_cpu_seconds
-from .works import Work
+from .usage import core_seconds, memory, settled_cpu_seconds, threads
+from .works import NEIGHBOURS, Work
 
 __all__ = ["Cores", "Figures", "Plan", "measure", "suits"]
 
@@ -68,6 +68,8 @@ def measure(work: Work, name: str, plan: Plan) -> Figures:
         return _measure_stop(name, plan)
     if work.mode == "idle":
         return _measure_idle(work, name, plan)
+    if work.mode in NEIGHBOURS:
+        return _measure_beside(work, name, plan)
     return _measure_load(work, name, plan)
 
 
@@ -80,21 +82,69 @@ def _measure_load(work: Work, name: str, plan: Plan) -> Figures:
             port,
             peers=work.peers,
             depth=work.depth,
+            silent=work.open,
             warmup=plan.warmup,
             seconds=plan.seconds,
             cores=cores.client,
             patience=plan.patience,
         ) as load,
     ):
-        load.hear()
-        cpu, busy, start_time = settled_cpu_seconds(server.pid), core_seconds(cores.server), _now()
-        load.say("go")
-        result = json.loads(load.hear())
-        duration, busy = _now() - start_time, core_seconds(cores.server) - busy
-        cpu = settled_cpu_seconds(server.pid) - cpu
+        return _follow(server, load, cores, free=work.free)
+
+
+def _measure_beside(work: Work, name: str, plan: Plan) -> Figures:
+    """Measure one client with one line in flight, beside others that trouble the server."""
+    client = {"cores": plan.cores.client, "patience": plan.patience}
+    with (
+        start_server(name, work.handler, plan.cores.server, plan.patience) as (server, port),
+        start_neighbours(work.mode, port, peers=work.peers, **client) as others,  # type: ignore[arg-type]
+    ):
+        others.hear()
+        started = _now()
+        with start_load(
+            "echo",
+            port,
+            peers=1,
+            warmup=plan.warmup,
+            seconds=plan.seconds,
+            **client,  # type: ignore[arg-type]
+        ) as load:
+            figures = _follow_unless_silent(server, load, plan.cores)
+        duration = _now() - started
+        others.say("enough")
+        did = json.loads(others.hear())
+    return {
+        **figures,
+        "neighbour_lines": did["lines"] / duration,
+        "neighbour_connections": did["connections"],
+        "neighbour_errors": did["errors"],
+    }
+
+
+def _follow_unless_silent(server: Process, load: Process, cores: Cores) -> Figures:
+    """Have the load run and return how it fared; a server that never answers is a finding."""
+    try:
+        figures = _follow(server, load, cores)
+    except Failed as error:
+        if "no reply in time" not in str(error):
+            raise
+        return {"p50_us": math.inf, "p99_us": math.inf, "max_us": math.inf, "per_second": 0.0}
+    # The others do not end with the phase that is measured: the server's CPU time is theirs, too.
+    del figures["cpu_us"], figures["load_busy"]
+    return figures
+
+
+def _follow(server: Process, load: Process, cores: Cores, *, free: bool = False) -> Figures:
+    """Have the load run and return what it cost."""
+    load.hear()
+    cpu, busy, start_time = settled_cpu_seconds(server.pid), core_seconds(cores.server), _now()
+    load.say("go")
+    result = json.loads(load.hear())
+    duration, busy = _now() - start_time, core_seconds(cores.server) - busy
+    cpu = settled_cpu_seconds(server.pid) - cpu
     if result["wrong"] or not result["requests"]:
         raise Failed(f"{result['wrong']} wrong replies of {result['requests']}")
-    others = busy - cpu - (result["load_cpu"] if work.free else 0.0)
+    others = busy - cpu - (result["load_cpu"] if free else 0.0)
     return {
         "cpu_us": 1e6 * cpu / result["requests"],
         "per_second": result["in_time"] / result["seconds"],
@@ -110,6 +160,7 @@ def _measure_load(work: Work, name: str, plan: Plan) -> Figures:
 
 
 def _measure_idle(work: Work, name: str, plan: Plan) -> Figures:
+    """Measure what held connections take; then have each of them served once more, all at once."""
     with start_server(name, work.handler, plan.cores.server, plan.patience) as (server, port):
         client = {"cores": plan.cores.client, "patience": plan.patience}
         with start_load("hold", port, peers=8, **client) as load:  # type: ignore[arg-type]
@@ -119,10 +170,16 @@ def _measure_idle(work: Work, name: str, plan: Plan) -> Figures:
         with start_load("hold", port, peers=work.peers, **client) as load:  # type: ignore[arg-type]
             load.hear()
             settled_cpu_seconds(server.pid)
-            after = memory(server.pid)
+            after, workers = memory(server.pid), threads(server.pid)
+            load.say("go")
+            result = json.loads(load.hear())
+    if result["wrong"] or result["requests"] != work.peers:
+        raise Failed(f"{result['requests']} of {work.peers} were served once more")
     return {
         "pss_kib": (after.pss - before.pss) / work.peers,
         "rss_kib": (after.rss - before.rss) / work.peers,
+        "threads": workers,
+        "served_ms": 1e3 * result["took"],
     }
 
 

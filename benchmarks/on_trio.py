@@ -8,7 +8,7 @@ import trio
 
 import trio_backend
 
-from .servers import handler_class
+from .servers import handler_class, quiet
 
 __all__ = ["OnTrio"]
 
@@ -20,7 +20,9 @@ class OnTrio:
         self, class_name: str, address: tuple[str, int], handler: str, where: str | None
     ) -> None:
         handler_type = handler_class(trio_backend, handler, is_async=where is None)
-        self._server = getattr(trio_backend, class_name)(address, handler_type)
+        members = {"handle_error": quiet}
+        server_class = type(class_name, (getattr(trio_backend, class_name),), members)
+        self._server = server_class(address, handler_type)
         if where is not None:
             self._server.blocking_handlers = where
         self.server_address: tuple[Any, ...] = self._server.server_address

@@ -12,10 +12,21 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-__all__ = ["Failed", "Process", "Skipped", "build_programs", "start", "start_load", "start_server"]
+__all__ = [
+    "Failed",
+    "Process",
+    "Skipped",
+    "build_programs",
+    "start",
+    "start_load",
+    "start_neighbours",
+    "start_server",
+]
 
 HERE = Path(__file__).parent
 BUILD = HERE / "build"
+
+_NICENESS = 10
 
 
 class Failed(Exception):
@@ -123,13 +134,28 @@ def start_load(
     cores: Iterable[int],
     patience: float,
     depth: int = 1,
+    silent: int = 0,
     warmup: float = 0.0,
     seconds: float = 0.0,
 ) -> Iterator[Process]:
     """Run the load generator for the length of the block; see `load.c`."""
-    arguments = [mode, str(port), str(peers), str(depth), str(warmup), str(seconds)]
+    arguments = map(str, (mode, port, peers, depth, silent, warmup, seconds))
     with start([str(BUILD / "load"), *arguments], patience) as process:
         os.sched_setaffinity(process.pid, cores)
+        yield process
+
+
+@contextlib.contextmanager
+def start_neighbours(
+    mode: str, port: int, *, peers: int, cores: Iterable[int], patience: float
+) -> Iterator[Process]:
+    """Run troublesome clients for the length of the block; see `neighbours.c`.
+
+    They share their core with the client that is measured, and give way to it.
+    """
+    with start([str(BUILD / "neighbours"), mode, str(port), str(peers)], patience) as process:
+        os.sched_setaffinity(process.pid, cores)
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
         yield process
 
 

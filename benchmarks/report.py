@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -13,12 +14,30 @@ import attrs
 from .budgets import BUDGETS
 from .measure import Plan
 from .results import Results, Row
+from .works import NEIGHBOURS
 
-__all__ = ["as_json", "as_markdown", "as_text"]
+__all__ = ["Table", "as_json", "as_markdown", "as_text", "facts", "tables"]
 
 _UNITS = {"cpu_us": "CPU µs", "p99_us": "p99", "pss_kib": "PSS KiB", "stop_ms": "ms"}
 
-_Table = tuple[str, list[str], list[list[str]]]
+
+@attrs.frozen
+class Table:
+    """A table under a title; *key* names it for those who look for one."""
+
+    key: str
+    title: str
+    heads: Sequence[str]
+    lines: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Return the table as Markdown, without its title."""
+        marks = ["---" if head in _WORDS else "---:" for head in self.heads]
+        return "\n".join(f"| {' | '.join(line)} |" for line in (self.heads, marks, *self.lines))
+
+
+#: Columns that hold words; the others hold numbers.
+_WORDS = {"work", "server", "against", "figure", "verdict", "remarks", "why", "fact", "value"}
 
 
 def _ratio(results: Results, row: Row) -> str:
@@ -26,27 +45,33 @@ def _ratio(results: Results, row: Row) -> str:
     return "" if ratio is None else f"{ratio:.2f} ×"
 
 
+def _number(value: float, form: str = ",.0f") -> str:
+    return "never" if math.isinf(value) else format(value, form)
+
+
 def _remarks(row: Row) -> str:
     remarks = [] if row.quiet else ["no quiet round"]
     remarks += [
-        f"{figure} {row.best[figure]:.0f}" for figure in ("lost", "errors") if row.best[figure]
+        f"{figure} {row.best[figure]:.0f}"
+        for figure in ("lost", "errors")
+        if row.best.get(figure, 0.0)
     ]
     return ", ".join(remarks)
 
 
-def _load_table(results: Results, rows: Sequence[Row]) -> _Table:
+def _load_table(results: Results, rows: Sequence[Row], key: str, title: str) -> Table:
     heads = [
-        *("work", "server", "requests/s", "CPU µs/request", "spread", "to its peer"),
+        *("server", "CPU µs/request", "median", "spread", "to its peer", "requests/s"),
         *("p50 µs", "p99 µs", "server busy", "load busy", "remarks"),
     ]
     lines = [
         [
-            row.work.name,
             row.server,
-            f"{row.figure('per_second'):,.0f}",
-            f"{row.figure('cpu_us'):.1f}",
+            f"{row.figure('cpu_us'):,.1f}",
+            f"{row.median('cpu_us'):,.1f}",
             f"{row.spread:.0%}",
             _ratio(results, row),
+            f"{row.median('per_second'):,.0f}",
             f"{row.figure('p50_us'):,.0f}",
             f"{row.figure('p99_us'):,.0f}",
             f"{row.figure('server_busy'):.0%}",
@@ -55,30 +80,47 @@ def _load_table(results: Results, rows: Sequence[Row]) -> _Table:
         ]
         for row in rows
     ]
-    return "Load", heads, lines
+    return Table(key, title, heads, lines)
 
 
-def _idle_table(results: Results, rows: Sequence[Row]) -> _Table:
-    heads = ["work", "server", "PSS KiB/connection", "spread", "to its peer", "RSS KiB/connection"]
+def _beside_table(results: Results, rows: Sequence[Row], key: str, title: str) -> Table:
+    heads = ["server", "p50 µs", "p99 µs", "longest µs", "replies/s", "others' replies/s"]
     lines = [
         [
-            row.work.name,
             row.server,
-            f"{row.figure('pss_kib'):.1f}",
-            f"{row.spread:.0%}",
-            _ratio(results, row),
-            f"{row.figure('rss_kib'):.1f}",
+            *(_number(row.figure(figure)) for figure in ("p50_us", "p99_us", "max_us")),
+            f"{row.median('per_second'):,.0f}",
+            f"{row.median('neighbour_lines'):,.0f}",
         ]
         for row in rows
     ]
-    return "Memory for each idle connection", heads, lines
+    return Table(key, title, heads, lines)
 
 
-def _stop_table(results: Results, rows: Sequence[Row]) -> _Table:
-    heads = ["work", "server", "median ms", "spread", "longest ms", "to its peer"]
+def _idle_table(results: Results, rows: Sequence[Row], key: str, title: str) -> Table:
+    heads = [
+        *("server", "PSS KiB/connection", "spread", "to its peer", "RSS KiB/connection"),
+        *("threads", "each served once, ms"),
+    ]
     lines = [
         [
-            row.work.name,
+            row.server,
+            f"{row.figure('pss_kib'):.1f}",
+            _number(row.spread, ".0%"),
+            _ratio(results, row),
+            f"{row.figure('rss_kib'):.1f}",
+            f"{row.figure('threads'):,.0f}",
+            f"{row.median('served_ms'):,.0f}",
+        ]
+        for row in rows
+    ]
+    return Table(key, title, heads, lines)
+
+
+def _stop_table(results: Results, rows: Sequence[Row], key: str, title: str) -> Table:
+    heads = ["server", "median ms", "spread", "longest ms", "to its peer"]
+    lines = [
+        [
             row.server,
             f"{row.figure('stop_ms'):.2f}",
             f"{row.spread:.0%}",
@@ -87,10 +129,10 @@ def _stop_table(results: Results, rows: Sequence[Row]) -> _Table:
         ]
         for row in rows
     ]
-    return "Stop of an idle server", heads, lines
+    return Table(key, title, heads, lines)
 
 
-def _budget_table(results: Results) -> _Table:
+def _budget_table(results: Results) -> Table:
     heads = ["work", "server", "against", "figure", "budget", "measured", "verdict"]
     lines = []
     for budget in BUDGETS:
@@ -111,60 +153,65 @@ def _budget_table(results: Results) -> _Table:
                 words if verdict.quiet else f"{words}, no quiet round",
             ]
         )
-    return "Budgets", heads, lines
+    return Table("budgets", "Budgets", heads, lines)
 
 
-def _tables(results: Results) -> list[_Table]:
-    measured = [row for row in results.rows.values() if row.rounds]
-    tables = [
-        make(results, [row for row in measured if row.work.figure == figure])
-        for figure, make in (
-            ("cpu_us", _load_table),
-            ("pss_kib", _idle_table),
-            ("stop_ms", _stop_table),
-        )
-    ]
+def _makers(mode: str) -> Any:
+    special = {"idle": _idle_table, "stop": _stop_table}
+    return _beside_table if mode in NEIGHBOURS else special.get(mode, _load_table)
+
+
+def tables(results: Results) -> list[Table]:
+    """Return all tables that have lines: one for each work, the budgets, what was not measured."""
+    works = {row.work.name: row.work for row in results.rows.values()}
+    made = []
+    for name, work in works.items():
+        rows = [row for row in results.rows.values() if row.work.name == name and row.rounds]
+        rows.sort(key=lambda row: row.figure(row.work.figure))
+        made.append(_makers(work.mode)(results, rows, name, name))
     problems = [
         [row.work.name, row.server, row.problem] for row in results.rows.values() if row.problem
     ]
-    tables += [_budget_table(results), ("Not measured", ["work", "server", "why"], problems)]
-    return [table for table in tables if table[2]]
+    made += [
+        _budget_table(results),
+        Table("problems", "Not measured", ["work", "server", "why"], problems),
+    ]
+    return [table for table in made if table.lines]
 
 
-def _facts(plan: Plan) -> dict[str, Any]:
+def facts(plan: Plan, rows: Iterable[Row]) -> dict[str, Any]:
+    """Return what is to be known of the run beside its figures."""
+    counts = [len(row.rounds) for row in rows if row.rounds]
     return {
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "Python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": os.cpu_count(),
-        "server_cores": list(plan.cores.server),
-        "client_cores": list(plan.cores.client),
-        "warmup_s": plan.warmup,
-        "seconds": plan.seconds,
+        "seconds of load in a round": plan.seconds,
+        "rounds": f"{min(counts)} to {max(counts)}" if counts else "none",
     }
 
 
 def as_text(results: Results) -> str:
     """Return the tables for a terminal."""
     parts = []
-    for title, heads, lines in _tables(results):
-        widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+    for table in tables(results):
+        widths = [max(map(len, column)) for column in zip(table.heads, *table.lines, strict=True)]
         rows = [
             "  ".join(
                 cell.rjust(width) if cell[:1].isdecimal() else cell.ljust(width)
                 for cell, width in zip(line, widths, strict=True)
             ).rstrip()
-            for line in (heads, ["-" * width for width in widths], *lines)
+            for line in (table.heads, ["-" * width for width in widths], *table.lines)
         ]
-        parts.append("\n".join([title, "", *rows]))
+        parts.append("\n".join([table.title, "", *rows]))
     return "\n\n".join(parts)
 
 
 def as_markdown(results: Results, plan: Plan) -> str:
     """Return the tables as Markdown, under a line of facts about the run."""
-    parts = [", ".join(f"{name}: {value}" for name, value in _facts(plan).items())]
-    for title, heads, lines in _tables(results):
-        rows = [f"| {' | '.join(line)} |" for line in (heads, ["---"] * len(heads), *lines)]
-        parts.append("\n".join([f"## {title}", "", *rows]))
+    known = facts(plan, results.rows.values())
+    parts = [", ".join(f"{name}: {value}" for name, value in known.items())]
+    parts += [f"## {table.title}\n\n{table.markdown()}" for table in tables(results)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -172,7 +219,7 @@ def as_json(results: Results, plan: Plan) -> str:
     """Return all rounds and verdicts, and facts about the run."""
     verdicts = [results.judge(budget) for budget in BUDGETS]
     document = {
-        "run": _facts(plan),
+        "run": facts(plan, results.rows.values()),
         "rows": [
             {
                 "work": row.work.name,
@@ -185,4 +232,4 @@ def as_json(results: Results, plan: Plan) -> str:
         ],
         "budgets": [attrs.asdict(verdict) for verdict in verdicts if verdict],
     }
-    return json.dumps(document, indent=2) + "\n"
+    return json.dumps(document, indent=1) + "\n"

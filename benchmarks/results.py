@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import attrs
 
@@ -12,10 +14,12 @@ from .measure import Figures
 from .servers import SERVERS
 from .works import Work
 
-__all__ = ["QUIET", "Results", "Row", "Verdict"]
+__all__ = ["QUIET", "Results", "Row", "Verdict", "load_rounds"]
 
 #: A round is quiet if others had no more than this share of the server's core meanwhile.
 QUIET = 0.05
+
+_LATENCIES = frozenset({"p50_us", "p99_us", "max_us"})
 
 
 @attrs.define
@@ -49,13 +53,18 @@ class Row:
     def spread(self) -> float:
         """How far the rounds lie apart: (worst - best) / best."""
         values = [figures[self.work.figure] for figures in self.counted]
-        return (max(values) - min(values)) / min(values)
+        least, most = min(values), max(values)
+        if least == most:
+            return 0.0
+        return (most - least) / least if least > 0 else math.inf
 
     def figure(self, name: str) -> float:
-        """Return a figure of this row: that of the best round, or for p99 the rounds' median."""
-        if name == "p99_us":
-            return statistics.median(figures[name] for figures in self.counted)
-        return self.best[name]
+        """Return a figure of this row: that of the best round, or for latencies the median."""
+        return self.median(name) if name in _LATENCIES else self.best[name]
+
+    def median(self, name: str) -> float:
+        """Return the median of a figure over the rounds to go by."""
+        return statistics.median(figures[name] for figures in self.counted)
 
 
 @attrs.frozen
@@ -84,7 +93,7 @@ class Results:
         peer = self.measured(row.work.name, SERVERS[row.server].peer)
         if peer is None:
             return None
-        return peer.figure(row.work.figure) / row.figure(row.work.figure)
+        return _divided(peer.figure(row.work.figure), row.figure(row.work.figure))
 
     def judge(self, budget: Budget) -> Verdict | None:
         """Hold the run against *budget*; None if it did not measure what that needs."""
@@ -97,5 +106,27 @@ class Results:
         peer = self.measured(budget.work, budget.peer)
         if peer is None:
             return None
-        ratio = peer.figure(budget.figure) / value
+        ratio = _divided(peer.figure(budget.figure), value)
         return Verdict(budget, ratio, ratio >= budget.at_least, bool(ours.quiet and peer.quiet))
+
+
+def _divided(theirs: float, ours: float) -> float:
+    """Return how many times ours goes into theirs; either may be infinite or nothing."""
+    if theirs == ours:
+        return 1.0
+    return theirs / ours if ours > 0 else math.inf
+
+
+def load_rounds(rows: Iterable[Row], document: str) -> None:
+    """Add the rounds of an earlier run, as `report.as_json` wrote them, to those rows that it had.
+
+    :raises ValueError: *document* is none of those.
+    """
+    try:
+        earlier = {
+            (row["work"], row["server"]): row["rounds"] for row in json.loads(document)["rows"]
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"not the results of a run: {error!r}") from error
+    for row in rows:
+        row.rounds += earlier.get((row.work.name, row.server), [])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     #: What makes a server, given which handler is to serve: "line", "lines", "blocks", "datagram".
     Maker = Callable[[str], Any]
 
-__all__ = ["BLOCK", "FAMILIES", "OURS", "SERVERS", "Entry", "family", "handler_class"]
+__all__ = ["BLOCK", "FAMILIES", "OURS", "SERVERS", "Entry", "family", "handler_class", "quiet"]
 
 ADDRESS = ("127.0.0.1", 0)
 
@@ -112,12 +112,17 @@ def handler_class(module: Any, handler: str, *, is_async: bool = False) -> Any:
 # -- ways to make a server -----------------------------------------------------------------------
 
 
+def quiet(self: Any, request: Any, client_address: Any) -> None:
+    """Instead of handle_error(): a report of each client that resets would cost more than it."""
+
+
 def _like_socketserver(
     module_name: str, class_name: str, *, is_async: bool = False, **attributes: Any
 ) -> Maker:
     def make(handler: str) -> Any:
         module = importlib.import_module(module_name)
-        server_class = type(class_name, (getattr(module, class_name),), attributes)
+        members = {"handle_error": quiet, **attributes}
+        server_class = type(class_name, (getattr(module, class_name),), members)
         return server_class(ADDRESS, handler_class(module, handler, is_async=is_async))
 
     return make

@@ -9,13 +9,13 @@ from collections.abc import Iterable
 
 import attrs
 
-__all__ = ["Memory", "core_seconds", "cpu_seconds", "memory", "settled_cpu_seconds"]
+__all__ = ["Memory", "core_seconds", "cpu_seconds", "memory", "settled_cpu_seconds", "threads"]
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 # Fields of /proc/PID/stat after the name in brackets, counted from 0; see proc(5).
-_PARENT, _REAPED_USER, _REAPED_SYSTEM = 1, 13, 14
+_PARENT, _REAPED_USER, _REAPED_SYSTEM, _THREADS = 1, 13, 14, 17
 
 
 def _stat(pid: int) -> list[str]:
@@ -106,3 +106,14 @@ def memory(pid: int) -> Memory:
         except OSError:
             continue
     return Memory(total["Rss"], total["Pss"])
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a process and its living children have, the main ones included."""
+    total = 0
+    for member in _family(pid):
+        try:
+            total += int(_stat(member)[_THREADS])
+        except OSError:
+            continue
+    return total
