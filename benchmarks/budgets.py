@@ -37,6 +37,8 @@ BUDGETS = (
     Budget("echo:1000", "sync-threads", "stdlib-threads", at_least=1.0, figure="p99_us"),
     Budget("echo:64:free", "sync-threads", "stdlib-threads", at_least=1.0),
     Budget("churn:16", "sync-forks", "stdlib-forks", at_least=1.2),
+    Budget("churn:16", "sync-prefork", "stdlib-forks", at_least=16.0),
+    Budget("churn:16", "sync-prefork", "raw-prefork", at_least=1.0),
     Budget("udp:16", "sync-udp", "stdlib-udp", at_least=1.0),
     Budget("churn:16", "sync-async-inline", "sync-inline", at_least=0.95),
     Budget("churn:16", "sync-async-threads", "sync-threads", at_least=0.95),
@@ -62,7 +64,8 @@ BUDGETS = (
     *(
         Budget("stop", server, at_most=5.0, figure="stop_ms")
         for server in (
-            *("sync-inline", "sync-threads", "sync-reused", "sync-forks"),
+            *("sync-inline", "sync-threads", "sync-reused"),
+            *("sync-pool", "sync-prefork", "sync-forks"),
             *("trio-async", "trio-threads", "trio-greenlets"),
         )
     ),

@@ -19,6 +19,8 @@ RIVALS: Mapping[str, Sequence[str]] = {
     "sync-inline": ("stdlib-inline",),
     "sync-threads": ("stdlib-threads",),
     "sync-reused": ("stdlib-threads", "raw-threads"),
+    "sync-pool": ("raw-threads", "stdlib-threads"),
+    "sync-prefork": ("raw-prefork", "stdlib-forks"),
     "sync-forks": ("stdlib-forks",),
     "sync-udp": ("stdlib-udp",),
     "sync-async-inline": ("sync-inline",),
