@@ -41,8 +41,9 @@ class Latch:
     def set(self) -> None:
         """Let all go on who wait, now and later."""
         self._is_set = True
-        while self._waiters:
-            self._waiters.popleft().release()
+        with suppress(IndexError):  # whoever does the same meanwhile may be faster
+            while True:
+                self._waiters.popleft().release()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for :meth:`set`, *timeout* seconds or for ever; return whether it came."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import select
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -356,3 +357,16 @@ def test_a_latch_need_not_be_waited_for_for_ever() -> None:
     assert not latch.wait(0.01)
     latch.set()
     assert latch.wait(0.0)
+
+
+def test_two_may_set_a_latch_at_once() -> None:
+    class Emptied(deque[threading.Lock]):
+        """Waiters whom another one lets go after they were counted."""
+
+        def __bool__(self) -> bool:
+            return True
+
+    latch = Latch()
+    latch._waiters = Emptied()
+    latch.set()
+    assert latch.wait()
