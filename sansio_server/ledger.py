@@ -57,6 +57,7 @@ class Place:
     :ivar open: whether the request is not yet closed.
     :ivar in_place: whether it is served inside ``process_request``.
     :ivar cut: whether somebody gave it up.
+    :ivar lent: whether somebody else than the serve loop has begun to serve it, and will close it.
     :ivar passed_back: whether an exception went on to ``process_request`` after the request was
         closed in place.
     :ivar stopped: whether a stop was asked for since it came.
@@ -70,6 +71,7 @@ class Place:
     open: bool = True
     in_place: bool = False
     cut: bool = False
+    lent: bool = False
     passed_back: bool = False
     stopped: bool = False
     stop_ends_input: bool = False

@@ -65,7 +65,7 @@ class Outcome(IntEnum):
     ESCAPED = 3
     """It raised another :class:`BaseException`: KeyboardInterrupt, SystemExit, a cancellation."""
     OVER = 4
-    """An exception came through it from a request that was closed in place already."""
+    """An exception came through it, and the request was closed in place, or is somebody else's."""
 
 
 _S, _O = Step, Outcome
@@ -83,7 +83,7 @@ REQUEST_STEPS: Final[Mapping[Step, Mapping[Outcome, Step]]] = MappingProxyType(
             _O.OK: _S.GIVEN,
             _O.FAILED: _S.ERROR,
             _O.ESCAPED: _S.SHUTDOWN,
-            _O.OVER: _S.CLOSED,
+            _O.OVER: _S.GIVEN,
         },
         _S.HERE: {_O.OK: _S.SHUTDOWN, _O.FAILED: _S.RAISED, _O.ESCAPED: _S.RAISED},
         _S.FINISH: {_O.OK: _S.SHUTDOWN, _O.FAILED: _S.ERROR, _O.ESCAPED: _S.SHUTDOWN},

@@ -164,13 +164,13 @@ class Crew:
                 _RequestThread(job).start()
         except BaseException:
             if job.claim():
-                place.worker = None
+                place.worker, place.lent = None, False
                 self._jobs.discard(job)
             raise
 
     def begin(self, job: Job) -> None:
         """Note that somebody is about to do *job*, and will tell of its end by :meth:`ended`."""
-        job.place.worker = job
+        job.place.worker, job.place.lent = job, True
         self._jobs.add(job)
 
     def _give(self, job: Job) -> None:
@@ -189,6 +189,7 @@ class Crew:
         if leaving is not None:
             self._leaving.append(leaving)
         place = job.place
+        place.lent = False
         if place.worker is job:
             place.worker = place.request = None  # if it is still open, an override keeps it
         with self._progress:

@@ -71,6 +71,7 @@ class GreenCrew:
         """Return the jobs that a task is at."""
         return list(self._jobs)
 
+    @trio.lowlevel.enable_ki_protection  # or a job might be waited for that was never begun
     def start(
         self,
         crew: Crew,

@@ -374,3 +374,29 @@ def test_a_server_may_carry_its_handlers_elsewhere() -> None:
     assert run_suspending(server.start(request)) == (None, 1)
     assert carried == [(server.finish_request, (request, "client"))]
     assert server.counters == Counters(accepted=1, closed=1)
+
+
+class Lends(MemoryServer):
+    """Gives the request to somebody else, who is at work when this is interrupted."""
+
+    error: type[BaseException] = Escape
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        place_of(self, request, client_address).lent = True
+        raise self.error
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing."""
+
+
+def test_what_escapes_while_somebody_else_serves_the_request_leaves_it_to_them() -> None:
+    server, request = Lends(), Request()
+    with pytest.raises(Escape):
+        server.serve(request)
+    assert (request.closed, len(server._ledger)) == (0, 1)
+
+
+def test_a_failure_closes_the_request_all_the_same() -> None:
+    server, request = Lends(error=Failure), Request()
+    server.serve(request)
+    assert (request.closed, len(server._ledger)) == (1, 0)

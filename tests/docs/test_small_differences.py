@@ -305,3 +305,27 @@ def test_as_many_children_as_there_may_be(module: Any, monkeypatch: pytest.Monke
         monkeypatch.undo()
         os.close(go)
     os.close(ready)
+
+
+# J.
+
+
+@both
+def test_ctrl_c_while_a_request_is_given_to_a_thread(module: Any) -> None:
+    interrupted = threading.Event()
+
+    def answer(request: Any, *_: object) -> None:
+        assert interrupted.wait(PATIENCE)
+        with contextlib.suppress(OSError):  # it was closed
+            request.sendall(b"here")
+
+    class Server(module.ThreadingTCPServer):  # type: ignore[misc]
+        def process_request(self, request: Any, client_address: Any) -> None:
+            super().process_request(request, client_address)
+            raise KeyboardInterrupt
+
+    with Server(HERE, answer) as server, client_of(server) as client:
+        with pytest.raises(KeyboardInterrupt):
+            server.serve_forever()
+        interrupted.set()
+        assert client.recv(100) == (b"here" if is_ours(module) else b"")
