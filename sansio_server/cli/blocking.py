@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 import sync_backend
+from sansio_server.lifecycle import Event
 
 from . import running
 from .addresses import Address, Kind
@@ -70,6 +71,8 @@ class _Served(running.Served):
 
     def _close(self) -> None:
         server = self.server
+        # Kept where the loop is only about to begin; not shutdown(), which may wait for a handler.
+        server._control.post(Event.SHUTDOWN)
         server.server_close()
         if server.drain_timeout is None:
             self._loop.join()

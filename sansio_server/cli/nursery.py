@@ -74,6 +74,7 @@ class _Served(running.Served):
 
     def stop(self) -> None:
         """Stop and drain, in its task."""
+        self.server.shutdown()  # kept where the task is only about to begin
         self.server.server_close()
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from queue import SimpleQueue
 
 import pytest
 
 import sync_backend
-from sansio_server.cli.blocking import server_class
+from sansio_server.cli.addresses import Address
+from sansio_server.cli.backends import Plan
+from sansio_server.cli.blocking import _Served, server_class
 from sansio_server.cli.console import CommandError
-from tests.cli.commands import serving
+from sansio_server.cli.running import CLOSED, ENDED, Events
+from sansio_server.limits import Limits
+from tests.cli.commands import PATIENCE, serving
+from tests.cli.handlers import Upper
 
 HERE = "tcp:127.0.0.1:0"
 
@@ -40,3 +47,27 @@ def test_server_classes_have_the_names_that_people_know() -> None:
     for base in (sync_backend.ThreadingMixIn, sync_backend.UnixDatagramServer):
         assert issubclass(made, base)
     assert vars(made)["daemon_threads"]
+
+
+def test_a_stop_before_the_loop_has_begun_is_no_failure() -> None:
+    events: Events = SimpleQueue()
+    plan = Plan(Upper, (Address("tcp", "127.0.0.1"),), "inline", Limits(drain_timeout=PATIENCE))
+    closed = threading.Event()
+    served = _Served.open(plan, plan.addresses[0], events)
+    serve, close = served._serve, served.server.server_close
+
+    def server_close() -> None:
+        close()
+        closed.set()
+
+    served.server.server_close = server_close
+
+    def serve_late() -> None:
+        assert closed.wait(PATIENCE)
+        serve()
+
+    served._loop = threading.Thread(target=serve_late)
+    _Served.start([served])
+    served.stop()
+    assert {events.get(timeout=PATIENCE) for _ in range(2)} == {ENDED, CLOSED}
+    assert served.failure is None

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from queue import SimpleQueue
 
 import pytest
 
 import trio_backend
 from sansio_server.cli import main
-from sansio_server.cli.nursery import server_class
-from tests.cli.commands import serving
+from sansio_server.cli.addresses import Address
+from sansio_server.cli.backends import Plan
+from sansio_server.cli.nursery import _Served, server_class
+from sansio_server.cli.running import CLOSED, ENDED, Events
+from sansio_server.limits import Limits
+from tests.cli.commands import PATIENCE, serving
+from tests.cli.handlers import Upper
 
 HERE = "tcp:127.0.0.1:0"
 BOTH = pytest.mark.parametrize("backend", ["trio", "trio-greenlets"])
@@ -78,3 +84,13 @@ def test_server_classes_have_the_names_that_people_know() -> None:
     made = server_class("unixgram", "trio-greenlets")
     assert (made.__name__, made.blocking_handlers) == ("UnixDatagramServer", "greenlets")
     assert issubclass(made, trio_backend.UnixDatagramServer)
+
+
+def test_a_stop_before_the_task_has_begun_is_no_failure() -> None:
+    events: Events = SimpleQueue()
+    plan = Plan(Upper, (Address("tcp", "127.0.0.1"),), "trio", Limits())
+    served = _Served.open(plan, plan.addresses[0], events)
+    served.stop()
+    _Served.start([served])
+    assert {events.get(timeout=PATIENCE) for _ in range(2)} == {ENDED, CLOSED}
+    assert served.failure is None
