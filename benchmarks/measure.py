@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import math
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +18,9 @@ from .usage import core_seconds, memory, settled_cpu_seconds, threads
 from .works import NEIGHBOURS, Work
 
 __all__ = ["Cores", "Figures", "Plan", "measure", "suits"]
+
+#: How many seconds a client is ready to wait for a reply; as in `load.c`.
+_PATIENCE = 10.0
 
 #: What a round measured, by name: see the table of figures in README.md.
 Figures = dict[str, float]
@@ -89,40 +93,62 @@ def _measure_load(work: Work, name: str, plan: Plan) -> Figures:
             patience=plan.patience,
         ) as load,
     ):
+        load.hear()
         return _follow(server, load, cores, free=work.free)
 
 
 def _measure_beside(work: Work, name: str, plan: Plan) -> Figures:
-    """Measure one client with one line in flight, beside others that trouble the server."""
-    client = {"cores": plan.cores.client, "patience": plan.patience}
+    """Measure one client beside others that trouble the server: one that is there before them.
+
+    Then another that comes when they are there; a server that never answers is a finding.
+    """
+    cores, patience = plan.cores.client, plan.patience
     with (
-        start_server(name, work.handler, plan.cores.server, plan.patience) as (server, port),
-        start_neighbours(work.mode, port, peers=work.peers, **client) as others,  # type: ignore[arg-type]
-    ):
-        others.hear()
-        started = _now()
-        with start_load(
+        start_server(name, work.handler, plan.cores.server, patience) as (server, port),
+        start_load(
             "echo",
             port,
             peers=1,
             warmup=plan.warmup,
             seconds=plan.seconds,
-            **client,  # type: ignore[arg-type]
-        ) as load:
+            cores=cores,
+            patience=patience,
+        ) as load,
+    ):
+        load.hear()
+        started = _now()
+        with start_neighbours(
+            work.mode, port, peers=work.peers, cores=cores, patience=patience
+        ) as others:
+            others.hear()
             figures = _follow_unless_silent(server, load, plan.cores)
+            newcomer = _first_reply(port)
+            others.say("enough")
+            did = json.loads(others.hear())
         duration = _now() - started
-        others.say("enough")
-        did = json.loads(others.hear())
     return {
         **figures,
+        "new_ms": 1e3 * newcomer,
         "neighbour_lines": did["lines"] / duration,
         "neighbour_connections": did["connections"],
         "neighbour_errors": did["errors"],
     }
 
 
+def _first_reply(port: int) -> float:
+    """Return the seconds from connecting to the reply to a line; infinity if that is too long."""
+    start = _now()
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE) as newcomer:
+            newcomer.sendall(b"hello\n")
+            if newcomer.recv(100) == b"HELLO\n":
+                return _now() - start
+    except TimeoutError:
+        return math.inf
+    raise Failed("a new client got another reply than was expected")
+
+
 def _follow_unless_silent(server: Process, load: Process, cores: Cores) -> Figures:
-    """Have the load run and return how it fared; a server that never answers is a finding."""
     try:
         figures = _follow(server, load, cores)
     except Failed as error:
@@ -135,8 +161,7 @@ def _follow_unless_silent(server: Process, load: Process, cores: Cores) -> Figur
 
 
 def _follow(server: Process, load: Process, cores: Cores, *, free: bool = False) -> Figures:
-    """Have the load run and return what it cost."""
-    load.hear()
+    """Have a load that is ready run, and return what it cost."""
     cpu, busy, start_time = settled_cpu_seconds(server.pid), core_seconds(cores.server), _now()
     load.say("go")
     result = json.loads(load.hear())
@@ -162,12 +187,12 @@ def _follow(server: Process, load: Process, cores: Cores, *, free: bool = False)
 def _measure_idle(work: Work, name: str, plan: Plan) -> Figures:
     """Measure what held connections take; then have each of them served once more, all at once."""
     with start_server(name, work.handler, plan.cores.server, plan.patience) as (server, port):
-        client = {"cores": plan.cores.client, "patience": plan.patience}
-        with start_load("hold", port, peers=8, **client) as load:  # type: ignore[arg-type]
+        cores, patience = plan.cores.client, plan.patience
+        with start_load("hold", port, peers=8, cores=cores, patience=patience) as load:
             load.hear()
         settled_cpu_seconds(server.pid)
         before = memory(server.pid)
-        with start_load("hold", port, peers=work.peers, **client) as load:  # type: ignore[arg-type]
+        with start_load("hold", port, peers=work.peers, cores=cores, patience=patience) as load:
             load.hear()
             settled_cpu_seconds(server.pid)
             after, workers = memory(server.pid), threads(server.pid)

@@ -84,12 +84,21 @@ def _load_table(results: Results, rows: Sequence[Row], key: str, title: str) -> 
 
 
 def _beside_table(results: Results, rows: Sequence[Row], key: str, title: str) -> Table:
-    heads = ["server", "p50 µs", "p99 µs", "longest µs", "replies/s", "others' replies/s"]
+    heads = [
+        "server",
+        "p50 µs",
+        "p99 µs",
+        "longest µs",
+        "replies/s",
+        "new client ms",
+        "others' replies/s",
+    ]
     lines = [
         [
             row.server,
             *(_number(row.figure(figure)) for figure in ("p50_us", "p99_us", "max_us")),
             f"{row.median('per_second'):,.0f}",
+            _number(row.median("new_ms"), ",.1f"),
             f"{row.median('neighbour_lines'):,.0f}",
         ]
         for row in rows

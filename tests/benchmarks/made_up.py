@@ -31,6 +31,7 @@ def beside(p99: float = 500.0) -> Figures:
         "p50_us": p99 / 5,
         "p99_us": p99,
         "max_us": 2 * p99,
+        "new_ms": 2.0,
         "per_second": 5e3,
         "neighbour_lines": 1e4,
         "neighbour_connections": 64,

@@ -83,6 +83,7 @@ def test_stops_are_timed() -> None:
 def test_one_client_is_measured_beside_others(work: str) -> None:
     figures = measured(work, "trio-async")
     assert 0 < figures["p50_us"] <= figures["p99_us"]
+    assert 0 < figures["new_ms"] < 10_000
     assert (figures["neighbour_lines"] > 0) == work.startswith(("reset", "flood"))
 
 
