@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["Counters", "Ledger", "Place", "current", "in_hand"]
+__all__ = ["Counters", "Ledger", "Place", "add_counters", "current", "in_hand"]
 
 
 @attrs.define
@@ -42,6 +42,11 @@ class Counters:
     """connections that were lost before they could be accepted"""
     capacity_errors: int = 0
     """accepts that failed since the machine was full"""
+
+
+def add_counters(*several: Counters) -> Counters:
+    """Return the sums of *several* counters."""
+    return Counters(*map(sum, zip(*map(attrs.astuple, several), strict=True)))
 
 
 class Place:

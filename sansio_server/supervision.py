@@ -235,6 +235,7 @@ class Supervision:
     :ivar served: whether any has served.
     :ivar failed: whether all came to an end since the first would not begin.
     :ivar stopping: whether no more are to be started.
+    :ivar killing: whether all are to be ended at once.
     """
 
     def __init__(self, limits: WorkerLimits) -> None:
@@ -243,7 +244,7 @@ class Supervision:
         self.served = False
         self.failed = False
         self.stopping = False
-        self._killing = False
+        self.killing = False
         self._count = 0
         self._backoff = AcceptBackoff()
         self._last_failure = -math.inf
@@ -301,7 +302,7 @@ class Supervision:
 
     def kill(self) -> None:
         """Call this to have all workers ended at once."""
-        self.stopping = self._killing = True
+        self.stopping = self.killing = True
 
     # What to do.
 
@@ -314,7 +315,7 @@ class Supervision:
         self._look_at_all(now, todo)
         if self.stopping:
             self._replacement = None
-            for worker in () if self._killing else self._in_service():
+            for worker in () if self.killing else self._in_service():
                 self._tell(worker, now, todo)
             self._look_at_all(now, todo)  # they may have no time at all
         else:
@@ -379,7 +380,7 @@ class Supervision:
             self._look_at(worker, now, todo)
 
     def _look_at(self, worker: Worker, now: float, todo: list[tuple[Action, Worker]]) -> None:
-        if self._killing and worker.state is not _S.KILLED:
+        if self.killing and worker.state is not _S.KILLED:
             worker.put(_E.KILL)
         elif worker.deadline <= now:
             worker.put(_E.DEADLINE)

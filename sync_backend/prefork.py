@@ -11,33 +11,28 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import attrs
 
 from sansio_server.drain import DrainReport, Straggler
 from sansio_server.driver import run_blocking
 from sansio_server.hooks import LOGGER
-from sansio_server.ledger import Counters, Ledger, Place
+from sansio_server.ledger import Counters, Ledger, Place, add_counters
 from sansio_server.lifecycle import Event
 from sansio_server.limits import check_count
 from sansio_server.loop import serve_loop
 from sansio_server.request import Step
 from sansio_server.supervision import Fate, Worker, WorkerLimits
 
-from .base import BaseServer
 from .control import Loop
 from .forks import ForkingMixIn
-from .poller import LONGEST_SLEEP, SIGNAL_INTERVAL, Poller, SharedPoller
+from .poller import SIGNAL_INTERVAL, Poller
+from .sharing import SharedListenerMixIn
 from .supervisor import READY, STOPPED, Channel, Supervisor
 from .wakeup import Wakeup
 
-__all__ = ["PreforkMixIn"]
-
-if TYPE_CHECKING:
-    _Server = BaseServer
-else:
-    _Server = object  # a mix-in has no base of its own, and so does nothing behind the server class
+__all__ = ["PreforkMixIn", "processors"]
 
 #: How a worker writes its counters.
 _ROW: Final = struct.Struct(f"={len(attrs.fields(Counters))}q")
@@ -47,7 +42,7 @@ _ROW_INTERVAL: Final = 64
 _DRAIN_SLEEP: Final = 0.5
 
 
-class PreforkMixIn(_Server):
+class PreforkMixIn(SharedListenerMixIn):
     """Serve requests in worker processes, each of which accepts, serves, and accepts again.
 
     Put this before the server class, or before ``PoolMixIn`` or ``ThreadingMixIn`` and the server
@@ -70,7 +65,6 @@ class PreforkMixIn(_Server):
     _supervisors: tuple[Supervisor, ...] = ()
     _past: Counters | None = None
     _left: float = math.inf
-    _looks: bool = False
     _told: bool = False
 
     # In the process that supervises.
@@ -104,7 +98,7 @@ class PreforkMixIn(_Server):
         check_count("max_requests_jitter", self.max_requests_jitter, 0)
         processes = self.processes
         if processes is None:
-            processes = _processors()
+            processes = processors()
         return WorkerLimits(
             workers=check_count("processes", processes),
             drain_timeout=self.drain_timeout,
@@ -228,7 +222,7 @@ class PreforkMixIn(_Server):
 
     def _worker_left(self, worker: Worker, fate: Fate) -> None:
         process = worker.process
-        self._past = _sum([self._past or Counters(), _counters_in(process.row)])
+        self._past = add_counters(self._past or Counters(), _counters_in(process.row))
         if "_ends" in self.__dict__:
             self._ends.append((worker.number, process.pid, fate))
         self._note_children()
@@ -237,7 +231,9 @@ class PreforkMixIn(_Server):
     def counters(self) -> Counters:
         """What became of the requests so far, in all workers; it may be a little late."""
         rows = [p.row for s in self._supervisors for p in s.processes()]
-        return _sum([self._ledger.counters, self._past or Counters(), *map(_counters_in, rows)])
+        return add_counters(
+            self._ledger.counters, self._past or Counters(), *map(_counters_in, rows)
+        )
 
     # In a worker.
 
@@ -245,6 +241,7 @@ class PreforkMixIn(_Server):
         """Serve until this worker is told to stop, or has had enough; return its exit status."""
         self._forget_parent()
         self._channel = channel
+        self._shares_listener = True
         if self.max_requests is not None:
             extra = random.randint(0, self.max_requests_jitter)  # noqa: S311 - not for secrets
             self._left = self.max_requests + extra
@@ -299,13 +296,6 @@ class PreforkMixIn(_Server):
         if self._channel is not None:
             _ROW.pack_into(self._channel.row, 0, *self._ledger.totals())
 
-    def _new_poller(
-        self, wakeup: Wakeup, others: Iterable[int] = (), longest: float = LONGEST_SLEEP
-    ) -> Poller:
-        if self._channel is None:
-            return super()._new_poller(wakeup, others, longest)
-        return SharedPoller(self, wakeup, others, longest)
-
     def _descriptors(self) -> Iterable[int]:
         if self._channel is None:
             return super()._descriptors()
@@ -317,13 +307,9 @@ class PreforkMixIn(_Server):
             return came
         if poller.others_are_ready:
             if self._channel.look():
-                self._looks = True
-                self._control.wake()  # somebody else may be the one who listens
+                self._look_again()  # or let another thread, who may be the one who listens
             else:
                 self._happened(Event.SHUTDOWN)  # whoever supervised is gone
-        if listen and self._looks:
-            self._looks = False
-            came = True
         return came
 
 
@@ -367,7 +353,7 @@ class _Turns:
         return self._server._control.end(self._loop, event)
 
 
-def _processors() -> int:
+def processors() -> int:
     """Return how many processors this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
@@ -376,7 +362,3 @@ def _processors() -> int:
 
 def _counters_in(row: Any) -> Counters:
     return Counters(*_ROW.unpack_from(row))
-
-
-def _sum(counters: Iterable[Counters]) -> Counters:
-    return Counters(*map(sum, zip(*map(attrs.astuple, counters), strict=True)))

@@ -305,7 +305,7 @@ class Supervisor:
             if self.status < 0:
                 how = signal.Signals(-self.status).name
             LOGGER.warning("%s: worker %d died of itself, with %s", self._name, pid, how)
-        elif fate is Fate.KILLED:
+        elif fate is Fate.KILLED and not self.supervision.killing:
             LOGGER.warning("%s: worker %d did not end in time, and was killed", self._name, pid)
 
     def _start(self, worker: Worker) -> None:
@@ -385,7 +385,16 @@ _DOING: Final[dict[Action, Callable[[Supervisor, Worker], None]]] = {
 def _take_signals(on_stop: Callable[[], object], signals: set[Any]) -> None:
     """Let SIGTERM call *on_stop*, and what a terminal sends to all be the supervisor's matter."""
     signal.set_wakeup_fd(-1)  # whoever forked is the main thread now
-    signal.signal(signal.SIGTERM, lambda *_: on_stop())
+    home = os.getpid()
+
+    def on_signal(number: int, _: object) -> None:
+        if os.getpid() == home:
+            on_stop()
+        else:  # a child that the worker has forked: nobody there can do what is asked for
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, on_signal)
     for number in (signal.SIGINT, signal.SIGHUP):
         if callable(signal.getsignal(number)):
             signal.signal(number, lambda *_: None)

@@ -25,12 +25,14 @@ class Address:
     :ivar host: for tcp and udp: a name or a number; empty for all IPv4 interfaces.
     :ivar port: for tcp and udp; 0 for any that is free.
     :ivar path: for unix and unixgram.
+    :ivar listener: a socket that is bound there already, if there is one.
     """
 
     kind: Kind
     host: str = ""
     port: int = 0
     path: str = ""
+    listener: socket.socket | None = attrs.field(default=None, eq=False, repr=False)
 
     @property
     def datagrams(self) -> bool:

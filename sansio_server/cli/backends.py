@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -14,6 +15,9 @@ from sansio_server.limits import Limits
 from .addresses import Address
 from .console import REFUSED, CommandError
 from .targets import Handler
+
+if TYPE_CHECKING:
+    from .running import Front
 
 __all__ = ["BACKENDS", "Backend", "Plan"]
 
@@ -30,9 +34,12 @@ class Plan:
     :ivar record: the file of the flight recorder, and
     :ivar record_bytes: how large it may become, and
     :ivar record_payload: whether it is to have the bytes that move.
+    :ivar workers: in how many processes; 0 for this one alone.
+    :ivar max_requests: how many requests one of these serves, about; ``math.inf`` for no limit.
+    :ivar front: who is told how serving goes, if not the terminal.
     """
 
-    handler: Handler
+    handler: Handler | None
     addresses: tuple[Address, ...]
     backend: str
     limits: Limits
@@ -40,6 +47,9 @@ class Plan:
     record: str | None = None
     record_bytes: int = 64 * 2**20
     record_payload: bool = False
+    workers: int = 0
+    max_requests: float = math.inf
+    front: Front | None = attrs.field(default=None, eq=False)
 
 
 @attrs.frozen
@@ -50,11 +60,13 @@ class Backend:
     :ivar module: where a function ``serve`` is that takes a :class:`Plan`, serves until it is told
         to stop, and returns the exit status. It is imported when it is asked for.
     :ivar max_connections: the most requests open at once, unless it is said otherwise.
+    :ivar preforks: whether it is for several processes, unless it is said otherwise.
     """
 
     summary: str
     module: str
     max_connections: int = 1024
+    preforks: bool = False
 
     def load(self) -> Callable[[Plan], int]:
         """Import what serves.
@@ -78,6 +90,11 @@ BACKENDS: Final[Mapping[str, Backend]] = MappingProxyType(
         "threads": Backend("each request in a thread, which is reused", _BLOCKING),
         # As many as ForkingMixIn has, in the standard library too.
         "forks": Backend("each request in a child process", _BLOCKING, max_connections=40),
+        # As many as PoolMixIn has.
+        "pool": Backend("a pool of threads that accept by themselves", _BLOCKING, 32),
+        "prefork": Backend(
+            "one request after the other in each of several processes", _BLOCKING, preforks=True
+        ),
         "trio": Backend("each request in a trio task, blocking handlers in threads", _NURSERY),
         "trio-greenlets": Backend("each request in a trio task, blocking handlers too", _NURSERY),
     }

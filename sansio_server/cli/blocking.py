@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import sync_backend
 from sansio_server.lifecycle import Event
+from sync_backend.sharing import SharedListenerMixIn
 
 from . import running
 from .addresses import Address, Kind
@@ -19,7 +20,13 @@ from .running import ENDED, Events
 
 __all__ = ["serve", "server_class"]
 
-_MIX_INS: Final = {"inline": "", "threads": "ThreadingMixIn", "forks": "ForkingMixIn"}
+_MIX_INS: Final = {
+    "inline": "",
+    "threads": "ThreadingMixIn",
+    "forks": "ForkingMixIn",
+    "pool": "PoolMixIn",
+    "prefork": "",  # the processes are the command's
+}
 
 
 def server_class(kind: Kind, backend: str, **attributes: Any) -> type[sync_backend.TCPServer]:
@@ -45,10 +52,13 @@ class _Served(running.Served):
             _MIX_INS[plan.backend],
             plan,
             address,
+            before=() if address.listener is None else (SharedListenerMixIn,),
+            _shares_listener=address.listener is not None,
             reuse_threads=True,
             # The drain has waited for them as long as they may take; the interpreter need not.
             daemon_threads=plan.limits.drain_timeout is not None,
             max_children=plan.limits.max_connections,
+            pool_size=plan.limits.max_connections,
         )
         return cls(address, server, events)
 
@@ -68,6 +78,10 @@ class _Served(running.Served):
     def stop(self) -> None:
         """Stop and drain, in a thread."""
         threading.Thread(target=self._close, name=f"end of {self.address}", daemon=True).start()
+
+    def look_again(self) -> None:
+        """Look for a client, though nothing told of one."""
+        self.server._look_again()
 
     def _close(self) -> None:
         server = self.server

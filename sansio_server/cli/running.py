@@ -12,14 +12,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from queue import Empty, SimpleQueue
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
+from sansio_server.ledger import Counters
 from sansio_server.limits import Limits
 from sansio_server.trace import Trace
 
@@ -29,7 +30,17 @@ from .console import REFUSED, CommandError, complain, say
 from .signals import telling
 from .unix_paths import OwnPathMixIn
 
-__all__ = ["ENDED", "Events", "Served", "find_class", "open_server", "run"]
+__all__ = [
+    "ENDED",
+    "Events",
+    "Front",
+    "Served",
+    "begin_trace",
+    "find_class",
+    "open_server",
+    "run",
+    "summary",
+]
 
 _Self = TypeVar("_Self", bound="Served")
 
@@ -52,11 +63,21 @@ _BASES: Final[dict[Kind, str]] = {
 }
 
 
-def find_class(module: ModuleType, mix_in: str, kind: Kind, **attributes: Any) -> type[Any]:
+def find_class(
+    module: ModuleType,
+    mix_in: str,
+    kind: Kind,
+    *,
+    before: tuple[type[Any], ...] = (),
+    owns_path: bool = True,
+    **attributes: Any,
+) -> type[Any]:
     """Return a server class, with *attributes*, for a kind of address.
 
     :param module: where the class is, and
     :param mix_in: the name of what goes before it; empty for nothing.
+    :param before: what goes before that.
+    :param owns_path: whether the path of a Unix socket is the server's to care for.
     :raises CommandError: this system has no such sockets, or no fork.
     """
     names = [name for name in (mix_in, _BASES[kind]) if name]
@@ -64,33 +85,54 @@ def find_class(module: ModuleType, mix_in: str, kind: Kind, **attributes: Any) -
         bases = tuple(getattr(module, name) for name in names)
     except AttributeError as error:
         raise CommandError(f"this system has not what it takes: {error}", REFUSED) from None
-    if kind in ("unix", "unixgram"):
+    if kind in ("unix", "unixgram") and owns_path:
         bases = (OwnPathMixIn, *bases)
+    bases = (*before, *bases)
     return type("".join(names).replace("MixIn", ""), bases, attributes)
 
 
 def open_server(
-    module: ModuleType, mix_in: str, plan: Plan, address: Address, **attributes: Any
+    module: ModuleType,
+    mix_in: str,
+    plan: Plan,
+    address: Address,
+    *,
+    before: tuple[type[Any], ...] = (),
+    **attributes: Any,
 ) -> Any:
-    """Return a server for one address, as planned, bound and listening.
+    """Return a server for one address, as planned, bound and listening, or on its listener.
 
     The other arguments are those of :func:`find_class`.
 
     :raises CommandError: the address cannot be bound.
     """
     try:
-        family, server_address = resolve(address)
+        listener, front = address.listener, plan.front
+        if listener is None:
+            family, server_address = resolve(address)
+        else:
+            family, server_address = listener.family, listener.getsockname()
+        if front is not None and plan.max_requests < math.inf:
+            before = (CountingMixIn, *before)
+            attributes["request_came"] = staticmethod(front.request_came)
         make = find_class(
             module,
             mix_in,
             address.kind,
+            before=before,
+            owns_path=listener is None,
             address_family=family,
             # For datagrams it would let a second server take what is meant for the first.
             allow_reuse_address=address.kind == "tcp",
             **attributes,
             **attrs.asdict(plan.limits),
         )
-        return make(server_address, plan.handler)
+        if listener is None:
+            return make(server_address, plan.handler)
+        server = make(server_address, plan.handler, bind_and_activate=False)
+        server.socket.close()
+        server.socket = listener
+        return server
     except (OSError, ValueError) as error:
         raise CommandError(f"cannot serve {address}: {_reason(error)}", REFUSED) from error
 
@@ -99,6 +141,39 @@ def _reason(error: Exception) -> str:
     """Return what the system says, without what the caller says anyway."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return text.partition(": cannot bind to ")[0]
+
+
+class CountingMixIn:
+    """Tells of each request that comes."""
+
+    request_came: Callable[[], object]
+
+    def verify_request(self, request: Any, client_address: Any) -> Any:
+        """Tell of it, and let it be served."""
+        self.request_came()
+        return super().verify_request(request, client_address)  # type: ignore[misc]  # a mix-in
+
+
+class Front:
+    """Who is told how serving goes: here, the one at the terminal."""
+
+    def telling(self, tell: Callable[[signal.Signals], object]) -> AbstractContextManager[None]:
+        """Call *tell* with each signal that asks for a stop."""
+        return telling(tell)
+
+    def request_came(self) -> None:
+        """Hear of a request, if that is of interest."""
+
+    def listening(self, opened: Sequence[Served]) -> None:
+        """Say that all servers serve."""
+        say(*(f"listening on {served.address}" for served in opened))
+
+    def stopping(self) -> None:
+        """Say that no more requests are let in."""
+
+    def ended(self, opened: Sequence[Served]) -> None:
+        """Say what was served."""
+        say(*map(str, opened))
 
 
 class Served:
@@ -137,6 +212,9 @@ class Served:
         """Stop and drain, in another thread."""
         raise NotImplementedError
 
+    def look_again(self) -> None:
+        """Look for a client, though nothing told of one; where nobody is missed this is nothing."""
+
     def tell_closed(self) -> None:
         """Tell that the server has been stopped and drained."""
         self.closed = True
@@ -148,14 +226,19 @@ class Served:
             self.server.remove_path()
 
     def __str__(self) -> str:
-        counters = ", ".join(
-            f"{count} {name.replace('_', ' ')}"
-            for name, count in attrs.asdict(self.server.counters).items()
-            if count or name in ("accepted", "closed")
-        )
         report = self.server.drain_report
-        drained = "" if report is None else "; " + str(report).partition("\n")[0]
-        return f"served {self.address}: {counters}{drained}"
+        drained = "" if report is None else str(report).partition("\n")[0]
+        return summary(self.address, self.server.counters, drained)
+
+
+def summary(address: Address, counters: Counters, drained: str) -> str:
+    """Say what was served at an address, and, if it is known, how that drained."""
+    counts = ", ".join(
+        f"{count} {name.replace('_', ' ')}"
+        for name, count in attrs.asdict(counters).items()
+        if count or name in ("accepted", "closed")
+    )
+    return f"served {address}: {counts}" + (f"; {drained}" if drained else "")
 
 
 def run(plan: Plan, way: type[Served]) -> int:
@@ -167,15 +250,16 @@ def run(plan: Plan, way: type[Served]) -> int:
     :raises CommandError: an address cannot be bound, or the trace not be written.
     """
     events: Events = SimpleQueue()
-    with telling(events.put), ExitStack() as files:
+    front = plan.front or Front()
+    with front.telling(events.put), ExitStack() as files:
         traces = [files.enter_context(closing(trace)) for trace in _open_traces(plan)]
         opened = _open_all(plan, way, events)
         _trace(opened, traces)
         way.start(opened)
-        say(*(f"listening on {served.address}" for served in opened))
+        front.listening(opened)
         events.get()  # a signal, or an end that nobody asked for
-        _stop(opened, events, plan.limits)
-    say(*map(str, opened))
+        _stop(opened, events, plan.limits, front)
+    front.ended(opened)
     failed = [served for served in opened if served.failure is not None]
     for served in failed:
         complain("sansio-server serve", f"{served.address} failed: {served.failure!r}")
@@ -209,7 +293,7 @@ def _open_traces(plan: Plan) -> Iterator[_Traced]:
         from .trace_file import TraceFile  # noqa: PLC0415 - as above
 
         with _telling_of("trace", plan.trace):
-            trace = TraceFile(plan.trace)
+            trace = TraceFile(plan.trace, joined=plan.front is not None)
         yield trace
     if plan.record is not None:
         from sansio_server.testing.flight_recorder import FlightRecorder  # noqa: PLC0415 - as above
@@ -219,6 +303,18 @@ def _open_traces(plan: Plan) -> Iterator[_Traced]:
                 plan.record, max_bytes=plan.record_bytes, payload=plan.record_payload
             )
         yield recorder
+
+
+def begin_trace(plan: Plan) -> None:
+    """Begin the trace's file, for workers who write to it.
+
+    :raises CommandError: it cannot be written.
+    """
+    if plan.trace is not None:
+        from .trace_file import TraceFile  # noqa: PLC0415 - as above
+
+        with _telling_of("trace", plan.trace):
+            TraceFile(plan.trace).close()
 
 
 def _trace(opened: list[Served], traces: Sequence[_Traced]) -> None:
@@ -238,7 +334,7 @@ def _telling_of(what: str, path: str) -> Iterator[None]:
         raise CommandError(f"cannot write the {what} {path}: {_reason(error)}", REFUSED) from error
 
 
-def _stop(opened: list[Served], events: Events, limits: Limits) -> None:
+def _stop(opened: list[Served], events: Events, limits: Limits, front: Front) -> None:
     """Drain all servers at the same time; another signal ends the process."""
     patience = math.inf
     if limits.drain_timeout is not None:
@@ -246,6 +342,7 @@ def _stop(opened: list[Served], events: Events, limits: Limits) -> None:
     deadline = time.monotonic() + patience
     for served in opened:
         served.stop()
+    front.stopping()
     while not all(served.closed for served in opened):
         left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
         try:

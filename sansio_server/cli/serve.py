@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import threading
 from typing import TYPE_CHECKING, Final
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from sansio_server.limits import Limits
 
 from .addresses import Address, parse_address
-from .backends import BACKENDS, Plan
+from .backends import BACKENDS, Backend, Plan
+from .console import REFUSED, CommandError
 from .search_path import look_here
-from .targets import check_fits, load_handler
+from .targets import Handler, check_fits, load_handler
 
 if TYPE_CHECKING:
     from .console import Parser
@@ -42,6 +44,7 @@ examples:
   sansio-server serve http.server:SimpleHTTPRequestHandler --bind tcp:127.0.0.1:8000
   sansio-server serve myserver:Echo --bind udp:127.0.0.1:9999 --bind udp:[::1]:9999
   sansio-server serve myserver:Echo --bind unix:/tmp/echo --backend forks --request-timeout 30
+  sansio-server serve myserver:Echo --bind tcp::9999 --backend trio --workers 4
 
 exit status:
   0  stopped by a signal   1  the system refused something   2  wrong call
@@ -76,6 +79,22 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         default="threads",
         help="; ".join(f"{name}: {row.summary}" for name, row in BACKENDS.items())
         + " (default: %(default)s)",
+    )
+    processes = parser.add_argument_group("processes")
+    processes.add_argument(
+        "--workers",
+        metavar="N",
+        type=_number,
+        help="serve in N processes, which are looked after: SIGHUP replaces one after the other, "
+        "and each loads the handler anew (default: one process, or with --backend prefork one for "
+        "each processor)",
+    )
+    processes.add_argument(
+        "--max-requests",
+        metavar="N",
+        type=_number,
+        default=math.inf,
+        help="replace a worker when it has served about N requests (default: never)",
     )
     limits = parser.add_argument_group("limits (SECONDS may have a fraction)")
     limits.add_argument(
@@ -152,14 +171,16 @@ def _address(text: str) -> Address:
 
 
 def _count(text: str) -> int:
-    if text == "none":
-        return _NO_LIMIT
+    return _NO_LIMIT if text == "none" else _number(text, ", nor 'none'")
+
+
+def _number(text: str, otherwise: str = "") -> int:
     try:
         number = int(text)
     except ValueError:
         number = 0
     if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more, nor 'none'")
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or more{otherwise}")
     return number
 
 
@@ -195,26 +216,57 @@ def run(args: argparse.Namespace) -> int:
     :raises CommandError: something that was asked for is wrong, or cannot be had.
     """
     look_here()
-    handler = load_handler(args.handler)
     addresses = tuple(args.bind)
-    for address in addresses:
-        check_fits(args.handler, handler, datagrams=address.datagrams, address=address)
+
+    def load() -> Handler:
+        handler = load_handler(args.handler)
+        for address in addresses:
+            check_fits(args.handler, handler, datagrams=address.datagrams, address=address)
+        return handler
+
     backend = BACKENDS[args.backend]
-    limits = Limits(
-        max_connections=args.max_connections or backend.max_connections,
-        when_full=args.when_full,
-        request_timeout=args.request_timeout,
-        drain_timeout=args.drain_timeout,
-        cut_timeout=args.cut_timeout,
-    )
+    workers = _workers(args, backend)
     plan = Plan(
-        handler,
+        None if workers else load(),
         addresses,
         args.backend,
-        limits,
+        Limits(
+            max_connections=args.max_connections or backend.max_connections,
+            when_full=args.when_full,
+            request_timeout=args.request_timeout,
+            drain_timeout=args.drain_timeout,
+            cut_timeout=args.cut_timeout,
+        ),
         args.trace,
         args.record,
         args.record_size,
         args.record_payload,
+        workers,
+        args.max_requests,
     )
-    return backend.load()(plan)
+    if not workers:
+        return backend.load()(plan)
+    from .workers import serve_in_workers  # noqa: PLC0415 - where it is asked for
+
+    return serve_in_workers(plan, load)
+
+
+def _workers(args: argparse.Namespace, backend: Backend) -> int:
+    """Return how many worker processes there are to be.
+
+    :raises CommandError: two options do not go together, or there are no forks here.
+    """
+    workers: int | None = args.workers
+    if workers is None and not backend.preforks:
+        if args.max_requests < math.inf:
+            raise CommandError("--max-requests is for workers; add --workers N")
+        return 0
+    if args.record is not None:
+        raise CommandError("--record is for one process; leave --workers out, or take --trace")
+    if not hasattr(os, "fork"):
+        raise CommandError("this system cannot fork, and so has no workers", REFUSED)
+    if workers is None:
+        from sync_backend.prefork import processors  # noqa: PLC0415 - where it is asked for
+
+        return processors()
+    return workers

@@ -15,15 +15,16 @@ __all__ = ["TraceFile"]
 class TraceFile:
     """Writes events to a file as they come, from any thread and any forked child.
 
-    :param path: the file; what is in it is lost.
+    :param path: the file; what is in it is lost,
+    :param joined: unless it was begun by the parent of this process.
     :raises OSError: it cannot be written.
     """
 
-    def __init__(self, path: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o666)
+    def __init__(self, path: str, *, joined: bool = False) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(path, flags if joined else flags | os.O_TRUNC, 0o666)
         self._path = path
-        self._home = os.getpid()
+        self._home = os.getppid() if joined else os.getpid()
         self._failed = self._closed = False
 
     def of(self, server: str) -> Trace:
