@@ -285,7 +285,8 @@ def _after_error(server: DrivenServer, step: Step, place: Place, error: BaseExce
     """Note that the hook of *step* raised *error*; return the step that this leads to."""
     row = REQUEST_STEPS[step]
     outcome = _FAILED if isinstance(error, Exception) else _ESCAPED
-    if _OVER in row and (place.passed_back or (place.lent and outcome is _ESCAPED)):
+    served_elsewhere = place.lent and place.open and outcome is _ESCAPED
+    if _OVER in row and (place.passed_back or served_elsewhere):
         outcome = _OVER  # it was closed, or will be
     if server.trace is not None:
         server._emit(TraceKind.ERROR, place.number, HOOKS[step][0], error)

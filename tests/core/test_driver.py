@@ -400,3 +400,19 @@ def test_a_failure_closes_the_request_all_the_same() -> None:
     server, request = Lends(error=Failure), Request()
     server.serve(request)
     assert (request.closed, len(server._ledger)) == (1, 0)
+
+
+def test_what_escapes_when_somebody_else_has_closed_the_request_is_as_ever() -> None:
+    # Whoever closed it may not yet have told that they are done.
+    class LendsTooLong(Lends):
+        def process_request(self, request: Any, client_address: Any) -> None:
+            place = place_of(self, request, client_address)
+            self.close_request(request)
+            self._release(place)
+            place.lent = True
+            raise self.error
+
+    server, request = LendsTooLong(), Request()
+    with pytest.raises(Escape):
+        server.serve(request)
+    assert (request.closed, len(server._ledger)) == (2, 0)
