@@ -64,7 +64,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="write tables and plots there as well: into performance.md, plots/*.svg",
     )
-    add("--add", type=Path, metavar="FILE", help="begin with the rounds that --json FILE wrote")
+    add(
+        "--add",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="begin with the rounds that --json FILE wrote (may be repeated)",
+    )
     add("--json", type=Path, metavar="FILE", help="write all rounds there")
     add("--list", action="store_true", help="list what would be measured, and leave")
     return parser
@@ -178,8 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _check_machine()
         rows = _chosen(options)
-        if options.add:
-            load_rounds(rows, options.add.read_text(encoding="utf-8"))
+        for file in options.add:
+            load_rounds(rows, file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         parser.error(str(error))
     if options.list:

@@ -113,4 +113,6 @@ class Work:
     @property
     def rounds(self) -> int:
         """How many rounds are enough: what hardly varies needs few, what takes long gets few."""
-        return 2 if self.is_long or self.mode in {"idle", "stop"} else 100
+        if self.is_long:
+            return 1
+        return 2 if self.mode in {"idle", "stop"} else 1000
