@@ -58,8 +58,9 @@ def slower_table(results: Results) -> Table:
             ours, theirs = row.figure(figure), peer.figure(figure)
             if ours > _ALIKE * theirs:
                 times = "never" if math.isinf(ours) else f"{ours / max(theirs, 0.01):.2f} ×"
-                lines.append([row.work.name, row.server, rival, _FIGURES[figure], times])
-    heads = ["work", "server", "against", "figure", "times the peer's"]
+                remark = "" if row.quiet and peer.quiet else "no quiet round"
+                lines.append([row.work.name, row.server, rival, _FIGURES[figure], times, remark])
+    heads = ["work", "server", "against", "figure", "times the peer's", "remarks"]
     return Table("slower", "Slower than a peer", heads, lines)
 
 

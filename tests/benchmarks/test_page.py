@@ -45,7 +45,7 @@ def test_what_is_slower_than_a_rival_is_listed() -> None:
         row("echo:64", "uvloop-streams", loaded(cpu=10)),
         row("echo:64", "asyncio-streams", loaded(cpu=14.5)),
     )
-    lines = [["echo:64", "trio-async", "uvloop-streams", "CPU a request", "1.50 ×"]]
+    lines = [["echo:64", "trio-async", "uvloop-streams", "CPU a request", "1.50 ×", ""]]
     assert slower_table(run).lines == lines
 
 
