@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sansio_server import __version__
 
-from . import demo, diagram, replay, serve
+from . import demo, diagram, replay, serve, simulate
 from .console import CommandError, Parser, complain
 
 __all__ = ["main"]
@@ -17,6 +17,7 @@ _DESCRIPTION = "Serve handlers written for socketserver, on a sans-IO core."
 _EPILOG = """\
 examples:
   sansio-server serve http.server:SimpleHTTPRequestHandler --bind tcp:127.0.0.1:8000
+  sansio-server simulate myserver:Echo --send 'hello\\n' --html report.html
   sansio-server replay flight.jsonl --what-if max_connections=50
   sansio-server diagram server --format dot
   sansio-server demo
@@ -30,7 +31,7 @@ def _parser() -> Parser:
     parser = Parser(prog="sansio-server", description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", dest="command")
-    for command in (serve, replay, diagram, demo):
+    for command in (serve, simulate, replay, diagram, demo):
         command.add_parser(commands)
     return parser
 
@@ -39,7 +40,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = _parser()
     args = parser.parse_args(arguments)
     if args.command is None:
-        parser.error("which command? serve, replay, diagram or demo; --help says more")
+        parser.error("which command? serve, simulate, replay, diagram or demo; --help says more")
     return args
 
 

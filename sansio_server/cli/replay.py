@@ -1,26 +1,25 @@
-"""``sansio-server replay``: what was recorded, decided again, also under other limits."""
+"""``sansio-server replay``: a recording, decided again; or a script, played on any backend."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from .console import MISUSED, REFUSED, CommandError, say
+from .console import REFUSED, CommandError
 
 if TYPE_CHECKING:
-    from sansio_server.testing.recording import Record
-
     from .console import Parser
 
 __all__ = ["add_parser", "run"]
 
 _DESCRIPTION = """\
-Run a flight recording (`sansio-server serve … --record FILE`) through the core again, offline, and
-say whether that decides all as it was recorded; with --what-if, what other limits would have done.
+FILE is a flight recording (`sansio-server serve … --record FILE`, or what --trace wrote): run it
+through the core again, offline, and say whether that decides all as it was recorded; with
+--what-if, what other limits would have done.
 
-FILE may also be the output of `serve … --trace FILE`.
+Or it is a script (`sansio-server simulate … --save FOLDER`): play it in memory, or with --backend
+on real sockets, on this machine alone, and say whether the same is found.
 """
 
 _EPILOG = """\
@@ -29,12 +28,17 @@ examples:
   sansio-server replay flight.jsonl --what-if max_connections=50
   sansio-server replay flight.jsonl --what-if max_connections=50,when_full=shed \\
       --what-if request_timeout=2.5
+  sansio-server replay failures/seed-417.json --backend trio
+
+backends:
+  memory, inline, threads, forks, trio, trio-threads, trio-greenlets
 
 limits that --what-if knows, 'none' for no limit:
   max_connections   when_full   request_timeout   drain_timeout   cut_timeout
 
 exit status:
-  0  all is decided as it was recorded   1  it is not, or the file cannot be read   2  wrong call
+  0  all is decided as it was recorded, or nothing is found wrong
+  1  it is not, or something is, or the file cannot be read   2  wrong call
 """
 
 
@@ -42,13 +46,14 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "replay",
-        help="decide again what was recorded, also under other limits",
+        help="decide again what was recorded, or play a script on any backend",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
     parser.set_defaults(run=run)
     parser.add_argument("file", metavar="FILE", help="what to replay")
-    parser.add_argument(
+    recording = parser.add_argument_group("for a recording")
+    recording.add_argument(
         "--what-if",
         metavar="LIMIT=VALUE[,…]",
         type=_changes,
@@ -56,14 +61,22 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         default=[],
         help="say what other limits would have done; may be given several times",
     )
-    parser.add_argument(
+    recording.add_argument(
         "--server", metavar="NAME", help="of several servers in a recording, replay this one alone"
+    )
+    script = parser.add_argument_group("for a script")
+    script.add_argument("--backend", metavar="NAME", help="where to play it (default: memory)")
+    script.add_argument(
+        "--handler", metavar="MODULE:HANDLER", help="what is to serve, if not what the script says"
+    )
+    script.add_argument(
+        "--server-class",
+        metavar="MODULE:CLASS",
+        help="what to serve it with, if neither what the script says nor the backend's own",
     )
 
 
 # What --what-if takes.
-
-_NUMBERS: Final = ("request_timeout", "drain_timeout", "cut_timeout")
 
 
 def _changes(text: str) -> dict[str, Any]:
@@ -115,59 +128,28 @@ def run(args: argparse.Namespace) -> int:
 
     :raises CommandError: the file cannot be read, or holds nothing to replay.
     """
-    from sansio_server.testing.recording import read_recording  # noqa: PLC0415 - when asked for
-
     path = Path(args.file)
     try:
-        records = read_recording(path)
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise CommandError(f"cannot read {path}: {error.strerror}", REFUSED) from error
-    except ValueError as error:
-        raise CommandError(str(error), MISUSED) from error
-    servers = _servers(records, args.server, path)
-    if args.what_if:
-        return _what_if(records, servers, args.what_if)
-    return _again(records, servers)
+    except UnicodeDecodeError:
+        raise CommandError(f"{path} is neither a recording nor a script") from None
+    from sansio_server.testing.recording import is_recording  # noqa: PLC0415 - when asked for
+
+    if is_recording(text):
+        _refuse(args, "a recording is replayed offline", "backend", "handler", "server_class")
+        from .replay_recording import replay_recording  # noqa: PLC0415 - likewise
+
+        return replay_recording(path, args.server, args.what_if)
+    from .replay_script import read_script, replay_script  # noqa: PLC0415 - likewise
+
+    script = read_script(path, text)
+    _refuse(args, "a script is played, not decided again", "what_if", "server")
+    return replay_script(script, args.backend or "memory", args.handler, args.server_class)
 
 
-def _servers(records: Iterable[Record], wanted: str | None, path: Path) -> list[str]:
-    servers = list(dict.fromkeys(record.server for record in records))
-    if wanted is None:
-        return servers
-    if wanted not in servers:
-        names = ", ".join(map(repr, servers))
-        raise CommandError(f"there is no server {wanted!r} in {path}; there are {names}")
-    return [wanted]
-
-
-def _again(records: Sequence[Record], servers: Sequence[str]) -> int:
-    from sansio_server.testing.offline import rerun  # noqa: PLC0415 - when asked for
-
-    same = True
-    for server in servers:
-        try:
-            result = rerun(record for record in records if record.server == server)
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        same = same and result.same
-        if server:
-            say(f"{server}:")
-        say(str(result), *(f"counted: {counters}" for counters in result.counters.values()))
-    return 0 if same else REFUSED
-
-
-def _what_if(
-    records: Sequence[Record], servers: Sequence[str], changes: Sequence[dict[str, Any]]
-) -> int:
-    from sansio_server.testing.projections import as_table  # noqa: PLC0415 - when asked for
-    from sansio_server.testing.what_if import what_if  # noqa: PLC0415 - likewise
-
-    for server in servers:
-        try:
-            projections, notes = what_if(records, *changes, server=server)
-        except ValueError as error:
-            raise CommandError(str(error)) from error
-        if server:
-            say(f"{server}:")
-        say(*as_table(projections), "", *(f"note: {note}" for note in notes))
-    return 0
+def _refuse(args: argparse.Namespace, why: str, *options: str) -> None:
+    for option in options:
+        if getattr(args, option):
+            raise CommandError(f"{why}: --{option.replace('_', '-')} says nothing to it")

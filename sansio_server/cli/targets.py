@@ -8,11 +8,45 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+import attrs
+
 from .console import CommandError
 
-__all__ = ["Handler", "check_fits", "load_handler"]
+__all__ = ["Handler", "Target", "check_fits", "load_handler", "load_target"]
 
 Handler = Callable[..., Any]
+
+
+@attrs.frozen
+class Target:
+    """A handler, and the server class to serve it with, if one was named.
+
+    :ivar handler_name: what names the handler, ``MODULE:HANDLER``, and
+    :ivar server_name: the class; None if none was named.
+    """
+
+    handler: Handler
+    server_class: type | None
+    handler_name: str
+    server_name: str | None
+
+
+def load_target(text: str, server: str | None = None) -> Target:
+    """Return what *text* names, as :func:`load_handler` does; of a server class, that class too.
+
+    :param server: names the server class, if *text* does not.
+    :raises CommandError: as there; or *server* names no server class.
+    """
+    handler = load_handler(text)
+    if server is None:
+        named = _find(text)
+        if isinstance(named, type) and hasattr(named, "serve_forever"):
+            return Target(handler, named, f"{text}.RequestHandlerClass", text)
+        return Target(handler, None, text, None)
+    found = _find(server)
+    if not (isinstance(found, type) and hasattr(found, "serve_forever")):
+        raise CommandError(f"{server!r} is {found!r}, and no server class")
+    return Target(handler, found, text, server)
 
 
 def load_handler(text: str) -> Handler:
@@ -24,6 +58,15 @@ def load_handler(text: str) -> Handler:
     :raises CommandError: the form is wrong, or there is no such module, or no such handler in it,
         or it cannot be called as a handler is.
     """
+    found = _find(text)
+    if hasattr(found, "serve_forever"):
+        found = _handler_of_server(text, found)
+    _check_callable(text, found)
+    handler: Handler = found
+    return handler
+
+
+def _find(text: str) -> Any:
     name, colon, path = text.partition(":")
     if not (colon and name and path):
         raise CommandError(f"{text!r} names no handler; write MODULE:HANDLER")
@@ -37,11 +80,7 @@ def load_handler(text: str) -> Handler:
                 f"{so_far!r} has no {attribute!r}, which {text!r} asks for"
             ) from None
         so_far = f"{so_far}.{attribute}"
-    if hasattr(found, "serve_forever"):
-        found = _handler_of_server(text, found)
-    _check_callable(text, found)
-    handler: Handler = found
-    return handler
+    return found
 
 
 def _load_module(name: str) -> ModuleType:

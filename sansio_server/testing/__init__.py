@@ -28,11 +28,14 @@ from .adoption import in_memory
 from .clients import Client, DatagramClient
 from .errors import Deadlock, LeftBehind, Stuck
 from .faults import DATAGRAM_FAULTS, DEFAULT_FAULTS, FAULT_KINDS, Fault, FaultRule
+from .flight_recorder import FlightRecorder, Traces, recorded
 from .generating import Variety, clients_that_send, generate
 from .invariants import BUILT_IN, Invariant, check_invariants, excuse_errors
+from .offline import Divergence, Rerun, rerun
 from .playing import play
 from .printing import regression_test, to_source
 from .reached import Reached
+from .recording import Record, as_records, read_recording
 from .replaying import REAL_BACKENDS, Replay, replay
 from .runs import Finding, Run, Seen
 from .script import Script, script_from_json, script_to_json
@@ -52,6 +55,8 @@ from .servers import (
 from .shrinking import shrink
 from .simulation import Failure, Report, Simulation, check, simulate
 from .timeline import Moment, render
+from .timeline_html import Section, page, timeline_page
+from .what_if import Projection, what_if
 from .world import World, current_world
 
 __all__ = [
@@ -69,29 +74,35 @@ __all__ = [
     "Connect",
     "DatagramClient",
     "Deadlock",
+    "Divergence",
     "Drain",
     "Expect",
     "Failure",
     "Fault",
     "FaultRule",
     "Finding",
+    "FlightRecorder",
     "HalfClose",
     "Invariant",
     "LeftBehind",
     "Moment",
+    "Projection",
     "Reached",
     "Receive",
     "ReceiveDatagram",
     "ReceiveExactly",
     "ReceiveLine",
     "ReceiveToEnd",
+    "Record",
     "Replay",
     "Report",
+    "Rerun",
     "Reset",
     "Resume",
     "Run",
     "Script",
     "ScriptedServer",
+    "Section",
     "Seen",
     "Send",
     "SendDatagram",
@@ -105,12 +116,14 @@ __all__ = [
     "ThreadingUDPServer",
     "ThreadingUnixDatagramServer",
     "ThreadingUnixStreamServer",
+    "Traces",
     "UDPServer",
     "UnixDatagramServer",
     "UnixStreamServer",
     "Variety",
     "Wait",
     "World",
+    "as_records",
     "check",
     "check_invariants",
     "clients_that_send",
@@ -118,13 +131,19 @@ __all__ = [
     "excuse_errors",
     "generate",
     "in_memory",
+    "page",
     "play",
+    "read_recording",
+    "recorded",
     "regression_test",
     "render",
     "replay",
+    "rerun",
     "script_from_json",
     "script_to_json",
     "shrink",
     "simulate",
+    "timeline_page",
     "to_source",
+    "what_if",
 ]

@@ -81,6 +81,8 @@ class Course:
         self._has_adopted = False
         #: How many more may be let in though no loop goes on: those who were seen before it ended.
         self._on_the_way_in = 0
+        #: Likewise though the server is suspended.
+        self._before_suspended = 0
         #: The threads that have just found that the next request is to be shed.
         self._shedding: set[int] = set()
         #: Whom the core has cut, and the recording not yet.
@@ -90,15 +92,21 @@ class Course:
         self._turn = -math.inf
 
     def fork(self, number: int) -> Course:
-        """Return the course of a child that was forked to serve a request."""
+        """Return the course of a child process.
+
+        :param number: of the request that it was forked to serve; 0 for one with a loop of its own.
+        """
         standing = self.server._standing()
         if standing is None:
             raise AssertionError("a server that is not there has limits that make sense")
         requests = [each for each in standing.requests if each.number == number]
-        if not requests:
+        if number and not requests:
             requests = [OpenRequest(number, None, self.server.now, math.inf, cut=False)]
-        course = Course(attrs.evolve(standing, requests=tuple(requests), numbered=number))
-        course._requests[number].is_known = course._requests[number].given = True
+        numbered = number or standing.numbered
+        course = Course(attrs.evolve(standing, requests=tuple(requests), numbered=numbered))
+        course.server._lifecycle.forget_loops()  # they are the parent's
+        if number:
+            course._requests[number].is_known = course._requests[number].given = True
         return course
 
     def end(self) -> None:
@@ -146,6 +154,8 @@ class Course:
             self._on_the_way_in = lifecycle.loops
         elif happened is Event.REQUEST:
             self._on_the_way_in += 1
+        elif happened is Event.SUSPEND:
+            self._before_suspended = lifecycle.loops
         elif happened is Event.LEAVE:
             self._on_the_way_in = max(0, self._on_the_way_in - 1)
         if not included:
@@ -177,7 +187,7 @@ class Course:
                 yield f"no loop goes on that could let it in ({server._lifecycle.loop.name})"
         if not shed:
             yield from self._make_room(record, ahead)
-            if server._admission() is not Admission.WAIT or ahead.has_state(record, Event.RESUME):
+            if self._may_come(record, ahead):
                 yield None
             else:
                 yield f"it is not let in: {self._fullness()}"
@@ -192,6 +202,13 @@ class Course:
         server.told.clear()
         request = self._requests[number] = _Request(place, is_known=True)
         self._begin(request, Step.SHED if shed else Step.VERIFY, record.thread)
+
+    def _may_come(self, record: Record, ahead: Ahead) -> bool:
+        if self.server._admission() is not Admission.WAIT or ahead.has_state(record, Event.RESUME):
+            return True
+        # A get_request() that waits may have begun to before.
+        self._before_suspended -= 1
+        return self.server.suspended() and self._before_suspended >= 0
 
     def _make_room(self, record: Record, ahead: Ahead) -> Found:
         """Close who was about to be closed, and told of it too late."""

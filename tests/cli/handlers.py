@@ -30,6 +30,13 @@ class Lines(StreamRequestHandler):
         self.wfile.writelines(line.upper() for line in self.rfile)
 
 
+class Hasty(BaseRequestHandler):
+    """Takes what comes first for all there is."""
+
+    def handle(self) -> None:
+        self.request.sendall(self.request.recv(1024).upper())
+
+
 class Packets(DatagramRequestHandler):
     def handle(self) -> None:
         self.wfile.write(self.packet.upper())

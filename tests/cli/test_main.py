@@ -34,7 +34,7 @@ def test_help_says_how_to_call_it(command: str, capsys: pytest.CaptureFixture[st
     [
         (
             [],
-            "sansio-server: error: which command? serve, replay, diagram or demo; --help says more",
+            "sansio-server: error: which command? serve, simulate, replay, diagram or demo; --h",
         ),
         (["--verison"], "sansio-server: error: unrecognized arguments: --verison"),
         (["demo", "--fast"], "sansio-server: error: unrecognized arguments: --fast"),

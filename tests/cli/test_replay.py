@@ -109,12 +109,27 @@ def test_what_is_no_recording_is_refused(
     recording.write_text("".join(lines[1:]))
     assert main(["replay", str(recording), *more]) == 2
     assert "does not begin with how the server stood" in capsys.readouterr().err
-    recording.write_text("nonsense\n")
+    recording.write_text("".join([*lines, "nonsense\n"]))
     assert main(["replay", str(recording), *more]) == 2
-    assert "line 1: this is no record of a trace: 'nonsense'" in capsys.readouterr().err
+    assert "this is no record of a trace: 'nonsense'" in capsys.readouterr().err
+    for content in (b"nonsense\n", b"\xff"):
+        recording.write_bytes(content)
+        assert main(["replay", str(recording), *more]) == 2
+        assert "is neither a recording nor a script" in capsys.readouterr().err
     recording.unlink()
     assert main(["replay", str(recording), *more]) == 1
     assert "cannot read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--backend", "trio"), ("--handler", "a:b"), ("--server-class", "a:b")],
+)
+def test_what_is_meant_for_scripts_is_refused(
+    recording: Path, option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["replay", str(recording), option, value]) == 2
+    assert f"a recording is replayed offline: {option} says nothing" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("backend", ["threads", "trio"])

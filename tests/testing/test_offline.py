@@ -255,6 +255,15 @@ def test_who_was_seen_before_the_stop_may_still_come_in() -> None:
     assert not rerun(server.records).same
 
 
+def test_who_was_waited_for_before_a_pause_may_still_come_in() -> None:
+    server = Server()
+    happen(server, Event.SUSPEND)
+    server.come()
+    assert rerun(server.records).same
+    server.come()
+    assert "suspended" in str(rerun(server.records))
+
+
 def test_a_loop_for_one_request_ends_by_it_before_it_is_let_in() -> None:
     server = Server()
     server.stop()
@@ -341,7 +350,7 @@ def test_who_waited_may_be_told_of_after_a_close() -> None:
     ("event", "act"),
     [
         (Event.SUSPEND, lambda server: server._plan(math.inf)),
-        (Event.RESUME, lambda server: server.come()),
+        (Event.RESUME, lambda server: [server.come(), server.come()]),
     ],
 )
 def test_states_may_be_told_of_late(event: Event, act: Callable[[Server], object]) -> None:
@@ -573,6 +582,16 @@ def test_children_are_followed_by_themselves() -> None:
     assert not rerun([*parent.records[:-1], *told]).same
     adopted = [attrs.evolve(each, event=attrs.evolve(each.event, request=9)) for each in told[:1]]
     assert rerun([*parent.records, *adopted]).same
+
+
+def test_children_may_have_loops_of_their_own() -> None:
+    parent, child = Server(), Server()
+    child.come()
+    child.stop()
+    told = [attrs.evolve(each, process=4711) for each in child.records[1:]]
+    result = rerun([*parent.records, *told])
+    assert result.same, str(result)
+    assert (result.requests, result.counters) == (1, {"": parent.counters})
 
 
 def test_only_so_many_differences_are_kept() -> None:
