@@ -29,6 +29,7 @@ from .backends import Plan
 from .console import REFUSED, CommandError, complain, say
 from .signals import telling
 from .unix_paths import OwnPathMixIn
+from .worker_records import own_path
 
 __all__ = [
     "ENDED",
@@ -299,8 +300,9 @@ def _open_traces(plan: Plan) -> Iterator[_Traced]:
         from sansio_server.testing.flight_recorder import FlightRecorder  # noqa: PLC0415 - as above
 
         with _telling_of("recording", plan.record):
+            path = plan.record if plan.front is None else own_path(plan.record)
             recorder = FlightRecorder(
-                plan.record, max_bytes=plan.record_bytes, payload=plan.record_payload
+                path, max_bytes=plan.record_bytes, payload=plan.record_payload
             )
         yield recorder
 

@@ -139,7 +139,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "--record",
         metavar="FILE",
         help="write the same to FILE and, when that is full, to FILE.1, in which the oldest is "
-        "lost; `sansio-server replay FILE` runs it again",
+        "lost; `sansio-server replay FILE` runs it again; a worker's is FILE.PID",
     )
     recording.add_argument(
         "--record-size",
@@ -261,8 +261,6 @@ def _workers(args: argparse.Namespace, backend: Backend) -> int:
         if args.max_requests < math.inf:
             raise CommandError("--max-requests is for workers; add --workers N")
         return 0
-    if args.record is not None:
-        raise CommandError("--record is for one process; leave --workers out, or take --trace")
     if not hasattr(os, "fork"):
         raise CommandError("this system cannot fork, and so has no workers", REFUSED)
     if workers is None:

@@ -7,6 +7,7 @@ other limits, see :mod:`.what_if`.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -33,6 +34,8 @@ _Self = TypeVar("_Self", bound="FlightRecorder")
 
 _DEFAULT_BYTES: Final = 64 * 2**20
 _FEWEST_BYTES: Final = 2**16
+#: How many records are written between two looks at the size of the file.
+_LOOKS: Final = 64
 #: More threads than this are forgotten, and counted on.
 _THREADS_KNOWN: Final = 4096
 
@@ -75,8 +78,9 @@ class FlightRecorder:
     at least the last half of what the bound allows is always there. Every line is written at once:
     a process that is killed has recorded all that went before.
 
-    It may be told by any thread, signal handler and forked child. What children write is appended
-    to the same file and is not counted until the parent looks.
+    It may be told by any thread, signal handler and forked child. Children append to the same file,
+    which the parent alone begins anew, as soon as it has something to record itself; where it has
+    not, as if children accept by themselves, they end recording when the bound is reached.
 
     :param path: the file; what is in it, and in ``PATH.1``, is lost.
     :param max_bytes: the most bytes that both files have together, 65536 or more.
@@ -110,6 +114,7 @@ class FlightRecorder:
         self._threads: dict[int, int] = {}
         self._followers: dict[str, Follower] = {}
         self._ended = False
+        self._looks = 0
         if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
             raise ValueError(f"a recording needs a regular file, which {path} is not")
         for former in (self.path, self._before):
@@ -143,6 +148,9 @@ class FlightRecorder:
         if self._ended:
             return
         if os.getpid() != self._home:
+            self._look_at_size()
+            if self._size > 2 * self._most:
+                self._give_up(OSError(errno.EFBIG, "children have filled it"))
             self._write(as_line(self._reduced(event), server, os.getpid()))
             return
         # Nobody waits for a lock: a signal's handler may have interrupted who holds it. Whoever
@@ -156,7 +164,14 @@ class FlightRecorder:
             finally:
                 writing.release()
 
+    def _look_at_size(self) -> None:
+        """Look, now and then, how large the file is: others write to it, too."""
+        self._looks += 1
+        if self._looks % _LOOKS == 1:
+            self._size = os.fstat(self._fd).st_size
+
     def _record(self, server: str, ident: int, event: TraceEvent) -> None:
+        self._look_at_size()
         if self._size > self._most:
             self._begin_anew()
         event = self._reduced(event)
@@ -193,7 +208,6 @@ class FlightRecorder:
     def _begin_anew(self) -> None:
         """Go on in an empty file, which begins with how the servers stand."""
         try:
-            self._size = os.fstat(self._fd).st_size  # children have written, too
             os.replace(self.path, self._before)
             former = self._fd
             self._open()

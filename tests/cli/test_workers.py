@@ -205,7 +205,6 @@ def test_the_trace_has_the_events_of_all_workers(tmp_path: Path) -> None:
         ("--workers none", "--workers: 'none' is not 1 or more"),
         ("--max-requests 5", "--max-requests is for workers; add --workers N"),
         ("--workers 2 --max-requests 0", "--max-requests: '0' is not 1 or more"),
-        ("--workers 2 --record file", "--record is for one process"),
     ],
 )
 def test_wrong_options(

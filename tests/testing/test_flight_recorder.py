@@ -154,6 +154,23 @@ def test_it_does_not_grow_for_ever(path: Path) -> None:
     assert result.requests > 10
 
 
+def test_children_count_and_end_where_the_parent_does_nothing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with FlightRecorder(path, max_bytes=2**16, payload=True) as recorder:
+        recorder(SERVE)
+        pid = os.fork()
+        if pid == 0:
+            fill(recorder, 1000)
+            os._exit(0 if recorder._ended else 1)
+        assert os.waitpid(pid, 0)[1] == 0
+        assert 2**16 < path.stat().st_size < 2**18
+        fill(recorder, 64)
+    assert path.stat().st_size < 2**16
+    before = path.with_name("flight.jsonl.1")
+    assert before.exists()
+
+
 def test_each_server_is_told_of_where_it_goes_on(path: Path) -> None:
     with FlightRecorder(path, max_bytes=2**16, payload=True) as recorder:
         servers = [Server(), Server()]
