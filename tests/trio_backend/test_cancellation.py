@@ -16,8 +16,12 @@ from typing import Any
 import pytest
 import trio
 
-from sansio_server.handlers import BaseRequestHandler, StreamRequestHandler
-from trio_backend import TCPServer, serve_listeners, serve_tcp, serve_unix
+from sansio_server.handlers import (
+    BaseRequestHandler,
+    DatagramRequestHandler,
+    StreamRequestHandler,
+)
+from trio_backend import TCPServer, UDPServer, serve_listeners, serve_tcp, serve_unix
 
 from .steps import AtStep, at_every_step
 from .support import HERE, MemoryServer, is_over, read_to_end
@@ -58,6 +62,21 @@ class BlockingTalk(StreamRequestHandler):
             self.wfile.flush()
 
 
+class Datagrams(BaseRequestHandler):
+    """Answers, and waits before and after."""
+
+    async def handle(self) -> None:
+        data, sock = self.request
+        await trio.lowlevel.checkpoint()
+        await sock.sendto(data.upper(), self.client_address)
+        await trio.lowlevel.checkpoint()
+
+
+class BlockingDatagrams(DatagramRequestHandler):
+    def handle(self) -> None:
+        self.wfile.write(self.rfile.read().upper())
+
+
 class Failing(BaseRequestHandler):
     async def handle(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -95,6 +114,10 @@ class WatchedMemoryServer(Watched, MemoryServer):
 
 
 class WatchedTCPServer(Watched, TCPServer):
+    pass
+
+
+class WatchedUDPServer(Watched, UDPServer):
     pass
 
 
@@ -145,9 +168,44 @@ def new_server(server_class: Any, handler: Any, blocking_handlers: Any) -> Any:
     return server
 
 
+class DatagramClient:
+    """The client's end of a socket for datagrams, by the names of a stream that the tests use."""
+
+    def __init__(self, sock: trio.socket.SocketType) -> None:
+        self._sock = sock
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._sock.close()
+
+    async def send_all(self, data: bytes) -> None:
+        await self._sock.send(data)
+
+    async def receive_some(self) -> bytes:
+        # A request that was cut is not answered: as all clients of datagrams, this waits no longer.
+        with trio.move_on_after(0.02):
+            return await self._sock.recv(100)
+        return b""
+
+    async def send_eof(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+    def __aiter__(self) -> Any:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+
 async def connect(server: Any) -> Any:
     if isinstance(server, MemoryServer):
         return server.connect()
+    if isinstance(server, UDPServer):
+        sock = trio.socket.socket(type=socket.SOCK_DGRAM)
+        await sock.connect(server.server_address)
+        return DatagramClient(sock)
     return await trio.open_tcp_stream(*server.server_address)
 
 
@@ -201,7 +259,9 @@ def check(server: Any) -> None:
     assert is_over(server)
     assert server._limiter().borrowed_tokens == 0
     for request in server.came:
-        if isinstance(request, socket.socket):
+        if isinstance(request, tuple):
+            assert request[1] is server.socket
+        elif isinstance(request, socket.socket):
             assert request.fileno() == -1
         else:
             assert request.closed
@@ -239,6 +299,9 @@ SERVERS = [
     (WatchedTCPServer, BlockingTalk, "greenlets"),
     (WatchedMemoryServer, BlockingTalk, "threads"),
     (WatchedTCPServer, BlockingTalk, "threads"),
+    (WatchedUDPServer, Datagrams, "threads"),
+    (WatchedUDPServer, BlockingDatagrams, "threads"),
+    (WatchedUDPServer, BlockingDatagrams, "greenlets"),
 ]
 
 
@@ -251,7 +314,7 @@ def test_nothing_is_left_whenever_it_happens(
     server_class: Any, handler: Any, blocking_handlers: Any, action: Any
 ) -> None:
     run = partial(scenario, server_class, handler, blocking_handlers, action)
-    for server in at_every_step(run, least=30):
+    for server in at_every_step(run, least=15 if issubclass(server_class, UDPServer) else 30):
         check(server)
 
 
