@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, help="measured seconds of a round (0.8; quick: 0.25)")
     add("--warmup", type=float, help="seconds of load before that (0.2; quick: 0.1)")
     add("--stops", type=int, help="stops in a round (10; quick: 4)")
-    add("--limit", type=float, help="begin nothing more after so many seconds (none; quick: 90)")
+    add("--limit", type=float, help="begin nothing more after so many seconds (none; quick: 80)")
     add("--markdown", type=Path, metavar="FILE", help="write the tables there as well")
     add(
         "--docs",
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     plan = _plan(options)
     rounds = (2 if options.quick else 5) if options.rounds is None else options.rounds
-    limit = options.limit or (90.0 if options.quick else float("inf"))
+    limit = options.limit or (80.0 if options.quick else float("inf"))
     try:
         if rounds:
             build_programs()

@@ -197,7 +197,8 @@ def _by_p99(row: Row) -> float:
 
 
 def _draw_latency(pyplot: Any, results: Results) -> Any:
-    figure, panels = _panels(pyplot, results, ("echo:64", "echo:1000", "churn:16"), 2)
+    works = ("echo:1", "echo:64", "echo:1000", "churn:16")
+    figure, panels = _panels(pyplot, results, works, 2)
     for axis, (work, rows) in panels:
         _draw_ranges(axis, sorted(rows, key=_by_p99, reverse=True), _TITLES[work])
     return figure

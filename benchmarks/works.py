@@ -26,7 +26,7 @@ DEFAULT_WORKS = (
 )
 
 #: What a quick run measures.
-QUICK_WORKS = ("stop", "churn:16", "udp:16", "echo:64", "idle:1000", "flood:64")
+QUICK_WORKS = ("stop", "churn:16", "udp:16", "echo:64", "idle:1000")
 
 
 @attrs.frozen
