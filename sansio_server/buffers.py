@@ -22,20 +22,26 @@ class ReadBuffer:
     Call :meth:`feed` with what came, :meth:`feed_eof` when no more will, and the ``take_…`` methods
     for what is wanted; each returns None while it cannot be had.
 
+    What came at once is kept as it came, and what is taken is copied out of it once: nothing is
+    copied that is taken whole. Only what stays when more comes is put together.
+
     :param limit: the most bytes a delimiter may be away.
     """
+
+    __slots__ = ("_data", "_delimiter", "_eof", "_limit", "_searched", "_start")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         if limit < 1:
             raise ValueError(f"limit must be 1 byte or more, not {limit!r}")
         self._limit = limit
-        self._data = bytearray()
+        self._data: bytes | bytearray = b""
+        self._start = 0  # of what was not yet taken
         self._delimiter = b""
         self._searched = 0
         self._eof = False
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._data) - self._start
 
     @property
     def limit(self) -> int:
@@ -45,7 +51,7 @@ class ReadBuffer:
     @property
     def at_eof(self) -> bool:
         """Whether all bytes have come and all have been taken."""
-        return self._eof and not self._data
+        return self._eof and not len(self)
 
     @property
     def eof(self) -> bool:
@@ -54,7 +60,15 @@ class ReadBuffer:
 
     def feed(self, data: bytes) -> None:
         """Add bytes that came."""
-        self._data += data
+        kept, start = self._data, self._start
+        if start == len(kept):
+            self._data = data
+        elif isinstance(kept, bytes):
+            self._data = bytearray().join((memoryview(kept)[start:], data))
+        else:
+            del kept[:start]
+            kept += data
+        self._start = 0
 
     def feed_eof(self) -> None:
         """Note that no more bytes will come."""
@@ -62,14 +76,14 @@ class ReadBuffer:
 
     def take(self, most: int = -1) -> bytes:
         """Take up to *most* bytes, or all there are if *most* is negative."""
-        size = len(self._data) if most < 0 else min(most, len(self._data))
+        size = len(self) if most < 0 else min(most, len(self))
         return self._cut(size)
 
     def take_exactly(self, size: int) -> bytes | None:
         """Take *size* bytes, or None while there are fewer."""
         if size < 0:
             raise ValueError(f"size must be 0 bytes or more, not {size!r}")
-        return self._cut(size) if len(self._data) >= size else None
+        return self._cut(size) if len(self) >= size else None
 
     def take_until(self, delimiter: bytes) -> bytes | None:
         """Take all up to *delimiter* and that too, or None while it has not come.
@@ -81,7 +95,7 @@ class ReadBuffer:
         end = self._find(delimiter, self._limit)
         if end >= 0:
             return self._cut(end)
-        if len(self._data) >= self._limit:
+        if len(self) >= self._limit:
             raise LineTooLong(self._limit)
         return None
 
@@ -94,17 +108,29 @@ class ReadBuffer:
 
         :raises LineTooLong: *most* is negative and the line longer than the limit.
         """
+        if most < 0 and type(self._data) is bytes and not self._searched:
+            # As most often: nothing but lines is read, and this one is there.
+            data, start = self._data, self._start
+            end = data.find(b"\n", start, start + self._limit) + 1
+            if end > 0:
+                if end == len(data):
+                    self._data, self._start = b"", 0
+                else:
+                    self._start = end
+                return data[start:end]
+            self._delimiter = b"\n"
+            self._searched = min(len(data) - start, self._limit)
         if most == 0:
             return b""
         end = self._find(b"\n", most if most > 0 else self._limit)
         if end >= 0:
             return self._cut(end)
-        if most > 0 and len(self._data) >= most:
+        if most > 0 and len(self) >= most:
             return self._cut(most)
-        if most < 0 and len(self._data) >= self._limit:
+        if most < 0 and len(self) >= self._limit:
             raise LineTooLong(self._limit)
         if self._eof:
-            return self._cut(len(self._data))
+            return self._cut(len(self))
         return None
 
     def _find(self, delimiter: bytes, limit: int) -> int:
@@ -112,15 +138,23 @@ class ReadBuffer:
         if delimiter != self._delimiter:
             self._delimiter = delimiter
             self._searched = 0
-        start = max(0, self._searched - len(delimiter) + 1)
-        found = self._data.find(delimiter, start, limit)
+        first = self._start
+        start = first + max(0, self._searched - len(delimiter) + 1)
+        found = self._data.find(delimiter, start, first + limit)
         if found < 0:
-            self._searched = min(len(self._data), limit)
+            self._searched = min(len(self), limit)
             return -1
-        return found + len(delimiter)
+        return found + len(delimiter) - first
 
     def _cut(self, size: int) -> bytes:
-        taken = bytes(self._data[:size])
-        del self._data[:size]
+        data, start = self._data, self._start
+        end = start + size
         self._searched = 0
-        return taken
+        if end == len(data):
+            self._data, self._start = b"", 0
+        else:
+            self._start = end
+        if isinstance(data, bytes):
+            return data[start:end]
+        with memoryview(data) as view:
+            return bytes(view[start:end])

@@ -214,7 +214,7 @@ async def _wait(
     try:
         if type(result) is Deferred:
             result = await result.take()
-        elif is_awaitable(result):
+        elif result is not None and is_awaitable(result):
             result = await result
         for deferred in noted:
             if not deferred.taken:
@@ -227,7 +227,8 @@ async def _wait(
             deferred.drop()
         rest = _recover(server, step, request, client_address, place, error)
     else:
-        outcome = _note_outcome(server, step, place, refused)
+        noting = refused or server.trace is not None
+        outcome = _note_outcome(server, step, place, refused) if noting else _OK
         rest = drive(server, REQUEST_STEPS[step][outcome], request, client_address, place)
     if rest is not None:
         await rest

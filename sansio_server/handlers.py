@@ -34,6 +34,8 @@ def is_asynchronous(handler: Callable[..., Any]) -> bool:
 
     Partials are unwrapped; callables that show nothing count as blocking.
     """
+    if isinstance(handler, type):
+        return bool(getattr(handler, "_runs_async", False))
     handler = unwrapped(handler)
     if isinstance(handler, type):
         return bool(getattr(handler, "_runs_async", False))
@@ -116,7 +118,9 @@ class BaseRequestHandler:
             )
 
     async def _run(self) -> None:
-        await _settled(self.setup())
+        result = self.setup()
+        if result is not None or waiting.get() is not None:
+            await _settled(result)
         try:
             # Not by _settled: while a client is waited for, there would be a frame more.
             result = self.handle()

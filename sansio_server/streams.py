@@ -6,7 +6,7 @@ They do no I/O of their own: what they await is the request's. The buffering is
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
 from .buffers import DEFAULT_LIMIT, ReadBuffer
@@ -46,19 +46,21 @@ class AsyncReader:
     :param limit: the most bytes of a line or of what a delimiter ends.
     """
 
+    __slots__ = ("_buffer", "_request")
+
     def __init__(self, request: AsyncRequest, limit: int = DEFAULT_LIMIT) -> None:
-        # A backend may have a way to receive that is meant for this.
-        self._receive: Callable[[int], Awaitable[bytes]]
-        self._receive = getattr(request, "recv_for_file", None) or request.recv
+        self._request = request
         self._buffer = ReadBuffer(limit)
 
     def close(self) -> None:
         """Let go of the request; the handler's ``finish()`` does this."""
 
-    async def _more(self) -> None:
-        self._fill(await self._receive(_CHUNK))
+    async def _receive(self) -> bytes:
+        """Receive what is there; a backend may have its own way for files."""
+        return await self._request.recv(_CHUNK)
 
-    def _fill(self, data: bytes) -> None:
+    async def _more(self) -> None:
+        data = await self._receive()
         if data:
             self._buffer.feed(data)
         else:
@@ -92,13 +94,7 @@ class AsyncReader:
 
         :raises LineTooLong: *size* is negative and no line ends within the limit.
         """
-        buffer = self._buffer
-        if size < 0 and not len(buffer) and not buffer.eof:
-            data = await self._receive(_CHUNK)
-            if data.find(b"\n", 0, buffer.limit) == len(data) - 1 >= 0:
-                return data  # one line and no more, as most often: the buffer need not have it
-            self._fill(data)
-        while (line := buffer.take_line(size)) is None:
+        while (line := self._buffer.take_line(size)) is None:
             await self._more()
         return line
 
@@ -131,6 +127,8 @@ class AsyncWriter:
     :param size: how many bytes to gather before they are sent; 0 to send at once, negative for the
         default of 8192, as for files.
     """
+
+    __slots__ = ("_pending", "_request", "_size")
 
     def __init__(self, request: AsyncRequest, size: int = 0) -> None:
         self._request = request

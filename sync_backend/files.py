@@ -27,8 +27,8 @@ class BlockingReader(AsyncReader):
         super().__init__(request)
         self._file = sock.makefile("rb")
 
-    async def _more(self) -> None:
-        self._fill(self._file.read1())
+    async def _receive(self) -> bytes:
+        return self._file.read1()
 
     async def readline(self, size: int = -1) -> bytes:
         """Read a line with its end, at most *size* bytes of it; no bytes at the end of the stream.

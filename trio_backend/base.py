@@ -23,6 +23,7 @@ from sync_backend.control import Control, Loop
 
 from .alarm import Alarm
 from .carriers import check_carrier
+from .gathering import Gathering
 from .runtime import TrioRuntime
 from .tasks import Tasks, settled
 from .worker import Worker
@@ -52,6 +53,7 @@ class BaseServer(Tasks):
         self._listening = trio.Lock()
         # What get_request() returned or raised while the loop waited in it.
         self._came: Any = None
+        self._gathering: Gathering | None = None
 
     if TYPE_CHECKING:
 
@@ -92,6 +94,7 @@ class BaseServer(Tasks):
             if self._drained.is_set():
                 self._drained = trio.Event()
             async with trio.open_nursery() as nursery:
+                self._gathering = gathering = Gathering(nursery)
                 task_status.started(self)
                 try:
                     if self._is_running():
@@ -108,6 +111,8 @@ class BaseServer(Tasks):
                     if not isinstance(error, OSError):
                         raise
                     failure = error
+                finally:
+                    gathering.end()
         if failure is not None:
             try:
                 raise failure  # here, where no group is made of it

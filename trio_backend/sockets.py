@@ -43,6 +43,12 @@ class TCPServer(SocketHooks, BaseServer):
             _tell_waiting(self.socket)
             self.socket.close()
 
+    def shutdown_request(self, request: Any) -> Any:
+        """Tell the client that no more will come, and close *request*."""
+        if self._gathering is not None:
+            self._gathering.send_of(request)
+        return super().shutdown_request(request)
+
     def close_request(self, request: Any) -> Any:
         """Close *request*; its place becomes free."""
         if isinstance(request, socket.socket) and request.fileno() >= 0:
@@ -59,7 +65,7 @@ class TCPServer(SocketHooks, BaseServer):
 
         :raises TypeError: it is a TLS socket of the standard library's, which would block.
         """
-        return awaited(request) if isinstance(request, socket.socket) else request
+        return awaited(request, self._gathering) if isinstance(request, socket.socket) else request
 
     def _thread_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
         """Return *request* as a blocking handler in a thread sees it: as it is, for it blocks."""

@@ -6,10 +6,13 @@ import errno
 import os
 import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
+
+from .files import TrioReader, TrioWriter
+from .gathering import LARGEST, Gathering
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -35,16 +38,101 @@ class TrioRequest(trio.abc.HalfCloseableStream):
     is the socket's own.
 
     :param sock: the socket; it stays the server's to close.
+    :param gathering: sees to what :attr:`wfile` has gathered; None to send all at once.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    __slots__ = (
+        "_gathered",
+        "_gathering",
+        "_gave_way",
+        "_sending",
+        "_sent_eof",
+        "_sock",
+        "_timeout",
+    )
+
+    def __init__(self, sock: socket.socket, gathering: Gathering | None = None) -> None:
         self._sock = sock
         self._timeout = sock.gettimeout()
         self._sent_eof = False
-        self._gave_way = False
+        # A request that has just come has a task that has just begun.
+        self._gave_way = gathering is not None
+        self._gathering = gathering
+        self._gathered = b""
+        self._sending: trio.Event | None = None
 
     def __getattr__(self, name: str) -> Any:
+        if self._gathered:
+            with suppress(OSError):  # whoever waits is told of it
+                self.send_gathered()
         return getattr(self._sock, name)
+
+    def async_files(self, size: int) -> tuple[TrioReader, TrioWriter]:
+        """Return ``rfile`` and ``wfile``, the latter with a buffer of *size* bytes."""
+        reader = TrioReader(self)
+        return reader, TrioWriter(self, size, reader)
+
+    # What wfile has gathered.
+
+    def gathers(self, data: bytes) -> bool:
+        """Keep *data*, to be sent before anything is waited for; return False if it cannot be."""
+        gathering = self._gathering
+        if gathering is None or self._timeout is not None or self._sending is not None:
+            return False
+        if gathering.ended or len(self._gathered) + len(data) > LARGEST:
+            return False
+        if not self._gathered:
+            gathering.note(self)
+        self._gathered += data
+        return True
+
+    def has_gathered(self) -> bool:
+        """Say whether something is still to be sent."""
+        return self._gathered != b""
+
+    def send_gathered(self) -> bool:
+        """Send what was gathered, as far as there is room; return whether it was all.
+
+        :raises OSError: the connection was lost, and so is what was gathered.
+        """
+        if self._gathered:
+            try:
+                sent = self._sock.send(self._gathered, _DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._gathered = b""
+                raise
+            self._gathered = self._gathered[sent:]
+        return not self._gathered
+
+    async def wait_gathered(self) -> None:
+        """Wait until all is sent that was gathered.
+
+        :raises OSError: the connection was lost.
+        """
+        while not self.send_gathered():
+            if self._sending is not None:
+                await self._sending.wait()
+                continue
+            self._sending = sending = trio.Event()
+            try:
+                await trio.lowlevel.wait_writable(self._sock)
+            finally:
+                self._sending = None
+                sending.set()
+
+    async def send_first(self) -> None:
+        """Send what was gathered before something else is done."""
+        if self._timeout != 0:
+            with in_time(self._timeout), _as_sockets():
+                await self.wait_gathered()
+        elif not self.send_gathered():
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    def is_of(self, sock: Any) -> bool:
+        """Say whether this is a request of the socket *sock*."""
+        return self._sock is sock
 
     # As sockets have it.
 
@@ -76,7 +164,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         return await self._do(trio.lowlevel.wait_readable, self._sock.recv, size, flags | _DONTWAIT)
 
-    async def recv_for_file(self, size: int, /) -> bytes:
+    async def recv_for_file(self, size: int = _CHUNK, /) -> bytes:
         """Receive for ``rfile``: like :meth:`recv`, but the turn that a send gave others counts.
 
         Who answers has just given way; to do so again, to receive what has come meanwhile, would
@@ -84,20 +172,26 @@ class TrioRequest(trio.abc.HalfCloseableStream):
 
         :raises TimeoutError: nothing came in time.
         """
-        if not self._gave_way or self._timeout is not None:
+        if self._timeout is not None:
             return await self.recv(size)
-        self._gave_way = False
         await trio.lowlevel.checkpoint_if_cancelled()
-        try:
-            return self._sock.recv(size, _DONTWAIT)
-        except BlockingIOError:
-            pass
-        try:
+        if self._gathered:
+            await self.send_first()
+        data: bytes | None = None
+        while data is None:
+            try:
+                data = self._sock.recv(size, _DONTWAIT)
+            except BlockingIOError:
+                await self._wait_for_input()
+                self._gave_way = True
+        if not self._gave_way:
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        self._gave_way = False
+        return data
+
+    async def _wait_for_input(self) -> None:
+        with _as_sockets():
             await trio.lowlevel.wait_readable(self._sock)
-        except trio.ClosedResourceError:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
-        self._gave_way = True
-        return await self.recv_for_file(size)
 
     async def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         """Wait for bytes, put them into *buffer*, return how many came.
@@ -171,6 +265,11 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         :raises TimeoutError: it could not all be sent in time.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self._gathered:
+            if self._sending is None and not flags and len(self._gathered) < _CHUNK:
+                data, self._gathered = self._gathered + bytes(data), b""
+            else:
+                await self.send_first()
         flags |= _DONTWAIT
         try:
             sent = self._sock.send(data, flags)
@@ -208,6 +307,8 @@ class TrioRequest(trio.abc.HalfCloseableStream):
     ) -> _T:
         """Try, and wait only if that fails: an operation that succeeds has begun nothing."""
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self._gathered:
+            await self.send_first()
         try:
             result = call(*args)
         except BlockingIOError:
@@ -250,6 +351,8 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         if self._sock.fileno() < 0:
             raise trio.ClosedResourceError("the connection is closed")
+        if self._gathered:
+            await self.send_first()
         await trio.lowlevel.wait_writable(self._sock)
 
     async def send_eof(self) -> None:
@@ -260,20 +363,26 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         await trio.lowlevel.checkpoint()
         if not self._sent_eof:
             with _as_streams():
+                if self._gathered:
+                    await self.send_first()
                 self._sock.shutdown(socket.SHUT_WR)
             self._sent_eof = True
 
     async def aclose(self) -> None:
         """Close the connection before the server does."""
         if self._sock.fileno() >= 0:
+            if self._gathered:
+                with suppress(OSError):
+                    self.send_gathered()
             trio.lowlevel.notify_closing(self._sock)
             self._sock.close()
         await trio.lowlevel.checkpoint()
 
 
-def awaited(sock: socket.socket) -> TrioRequest:
+def awaited(sock: socket.socket, gathering: Gathering | None = None) -> TrioRequest:
     """Return *sock*, a connection of a handler's own, with methods to await.
 
+    :param gathering: as for :class:`TrioRequest`.
     :raises TypeError: it is a TLS socket of the standard library's, which would block.
     """
     if hasattr(sock, "do_handshake"):
@@ -281,7 +390,7 @@ def awaited(sock: socket.socket) -> TrioRequest:
             f"{sock!r} would block the other tasks: for TLS give a trio.SSLListener to "
             "serve_listeners(), or let blocking handlers run in threads"
         )
-    request = TrioRequest(sock)
+    request = TrioRequest(sock, gathering)
     if request.gettimeout():
         # With a default timeout in force, Python waits before each operation, whatever its flags.
         sock.settimeout(None)

@@ -131,7 +131,7 @@ class Tasks(Draining):
     def finish_request(self, request: Any, client_address: Any) -> Any:
         """Serve *request* by calling ``RequestHandlerClass``."""
         serve = super().finish_request
-        if is_asynchronous(self.finish_request) and not is_asynchronous(self.RequestHandlerClass):
+        if not is_asynchronous(self.RequestHandlerClass) and is_asynchronous(self.finish_request):
             # An override that is a coroutine function has called this, in the task.
             return Deferred(self._carry(serve, request, client_address))
         return serve(request, client_address)

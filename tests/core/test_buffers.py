@@ -206,8 +206,22 @@ def test_waiting_for_a_long_line_searches_no_byte_twice() -> None:
             return super().find(sub, start, end)
 
     buffer = ReadBuffer()
-    buffer._data = data = Counting()
-    for _ in range(1000):
+    buffer._data = data = Counting(b"x")
+    for _ in range(999):
         buffer.feed(b"x")
         assert buffer.take_line() is None
     assert data.searched == 1000
+
+
+def test_what_is_taken_whole_is_not_copied() -> None:
+    came = b"a line\n"
+    buffer = fed(came)
+    assert buffer.take_line() is came
+    buffer.feed(came)
+    assert buffer.take() is came
+
+
+def test_nothing_that_was_taken_is_held() -> None:
+    buffer = fed(b"one\ntwo\n")
+    assert (buffer.take_line(), buffer.take_line()) == (b"one\n", b"two\n")
+    assert buffer._data == b""
