@@ -120,7 +120,7 @@ class End:
         """Say that no more will be sent."""
         if not self.shut:
             self.shut = True
-            if not self.peer.gone:
+            if not (self.peer.gone or self.outgoing.swallows):
                 self.outgoing.ended = True
                 self._tell(self.outgoing)
 

@@ -1,7 +1,7 @@
 """What clients receive depends on nothing but what they send: two invariants between runs.
 
 What a client gets in a run is compared with what it gets alone, in whole messages, without faults.
-If it differs, two more runs tell why: the pieces in which its bytes came, or the other clients.
+If it differs, runs of it alone tell why: the pieces in which its bytes came, or the other clients.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ __all__ = ["INDEPENDENT_OF_CUTS", "INDEPENDENT_OF_OTHERS", "Comparison"]
 #: The names of the two.
 INDEPENDENT_OF_CUTS: Final = "replies do not depend on cuts"
 INDEPENDENT_OF_OTHERS: Final = "replies do not depend on others"
+
+#: How many schedules are tried to find out what something depends on.
+_SCHEDULES: Final = 10
 
 #: Faults after which time is not what it was: whatever has a timeout may do something else.
 _SHIFTS: Final = frozenset({"jump", "mute", "slow-reader"})
@@ -52,7 +55,7 @@ class Comparison:
                 continue
             seen, expected = run.clients[number - 1], self._expected(run.script, number)
             if (seen.received, seen.error) != (expected.received, expected.error):
-                yield from self._why(run.script, number, seen, expected)
+                yield from self._why(run, number, expected)
 
     def _expected(self, script: Script, number: int) -> Seen:
         """Return what a client sees alone; it is found out once."""
@@ -61,21 +64,39 @@ class Comparison:
             self._known[key] = self._play(alone(script, number)).clients[number - 1]
         return self._known[key]
 
-    def _why(self, script: Script, number: int, seen: Seen, expected: Seen) -> Iterator[Finding]:
-        told = f"client {number} received {_told(seen)}"
-        clients = tuple(map(in_whole_messages, script.clients))
-        faults = tuple(f for f in script.faults if f.kind not in {"short", "one-byte"})
-        whole = self._play(attrs.evolve(script, clients=clients, faults=faults))
-        depends_on_others = _is_comparable(whole) and number not in whole.hit
-        depends_on_others = depends_on_others and (
-            whole.clients[number - 1].received != expected.received
-        )
-        if depends_on_others and self._others:
+    def _why(self, run: Run, number: int, expected: Seen) -> Iterator[Finding]:
+        told = f"client {number} received {_told(run.clients[number - 1])}"
+        if self._depends_on_cuts(run, number, expected):
+            if self._cuts:
+                message = f"{told}, but in whole messages {_told(expected)}"
+                yield Finding(INDEPENDENT_OF_CUTS, message)
+        elif self._others:
             message = f"{told} beside others, but alone {_told(expected)}"
             yield Finding(INDEPENDENT_OF_OTHERS, message)
-        elif self._cuts and not depends_on_others:
-            message = f"{told}, but in whole messages {_told(expected)}"
-            yield Finding(INDEPENDENT_OF_CUTS, message)
+
+    def _depends_on_cuts(self, run: Run, number: int, expected: Seen) -> bool:
+        """Play what the client did again, in pieces, with its faults, and alone."""
+        if not any(c.actions for n, c in enumerate(run.script.clients, 1) if n != number):
+            return True
+        requests = sorted(request for request, client in run.served.items() if client == number)
+        actors = {f"request {request}": f"request {n}" for n, request in enumerate(requests, 1)}
+        clients = [
+            client if index == number else ClientScript(())
+            for index, client in enumerate(run.script.clients, 1)
+        ]
+        faults = [
+            attrs.evolve(fault, actor=actors[fault.actor])
+            for fault in run.faults
+            if fault.actor in actors
+        ]
+        # How its pieces arrive follows from the schedule, which others have a share in.
+        for schedule in (run.script.schedule, *range(_SCHEDULES)):
+            lone = self._play(
+                attrs.evolve(run.script, clients=clients, faults=faults, schedule=schedule)
+            )
+            if lone.clients[number - 1].received != expected.received:
+                return True
+        return False
 
 
 def _told(seen: Seen) -> str:

@@ -60,6 +60,11 @@ def loop_goes_on(run: Run) -> str:
     return f"serve_forever() raised {run.loop_error}" if run.loop_error else ""
 
 
+def closing_raises_nothing(run: Run) -> str:
+    """The server can be closed."""
+    return f"server_close() raised {run.close_error}" if run.close_error else ""
+
+
 def threads_raise_nothing(run: Run) -> str:
     """No thread ends by an exception that no hook was told of."""
     return f"a thread raised {'; '.join(run.unhandled)}" if run.unhandled else ""
@@ -149,8 +154,10 @@ def _errors(run: Run, meant: tuple[type[BaseException], ...]) -> Iterator[str]:
     told: set[tuple[int, str]] = set()
     for event in run.trace:
         error = event.detail
-        if event.kind is not TraceKind.ERROR or isinstance(error, (*_PEERS, *meant)):
+        if event.kind is not TraceKind.ERROR or isinstance(error, meant):
             continue
+        if isinstance(error, _PEERS) and event.what != "handle_error":
+            continue  # but who reports that a peer is gone need not fail by it
         if not isinstance(error, Exception) and cut[event.request]:
             continue  # how an event loop ends who was cut
         if starting and event.what == "process_request" and _is_injected(error):
@@ -179,6 +186,7 @@ BUILT_IN: Final[tuple[Invariant, ...]] = (
     loop_goes_on,
     no_errors,
     threads_raise_nothing,
+    closing_raises_nothing,
     closed_once,
     finished_at_most_once,
     none_accepted_after_stop,

@@ -172,6 +172,7 @@ class _Stage:
         self._spoilt: set[int] = set()
         self._is_closing = False
         self._closing = 0.0
+        self._close_error = ""
         self._left: tuple[str, ...] = ()
         self._loop: Actor | None = None
         self._server: Any = None
@@ -241,6 +242,11 @@ class _Stage:
             begun = self._world.now
             try:
                 self._server.server_close()
+            except (Deadlock, Stuck):
+                raise
+            except Exception as error:  # noqa: BLE001 - told in the run
+                self._world.record("error", f"server_close {type(error).__name__}: {error}")
+                self._close_error = f"{type(error).__name__}: {error}"
             finally:
                 self._closing = self._world.now - begun
 
@@ -289,6 +295,7 @@ class _Stage:
             hit=frozenset(self._drawing.hit | spoilt),
             stuck=self.stuck,
             loop_error="" if failure is None else f"{type(failure).__name__}: {failure}",
+            close_error=self._close_error,
             unhandled=tuple(
                 f"{type(error).__name__}: {error}"
                 for error in self._world.unhandled

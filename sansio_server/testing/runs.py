@@ -65,6 +65,7 @@ class Run:
     :ivar hit: the clients, counted from 1, from whom a fault took something.
     :ivar stuck: why it did not come to an end: the stacks of who waits for what; empty if it did.
     :ivar loop_error: what ``serve_forever()`` raised; empty if it returned.
+    :ivar close_error: what ``server_close()`` raised; empty if it returned.
     :ivar unhandled: what threads raised that no hook was told of.
     :ivar left: what was left over at the end.
     :ivar still_open: how many requests the server thought open at the end.
@@ -84,6 +85,7 @@ class Run:
     hit: frozenset[int] = frozenset()
     stuck: str = ""
     loop_error: str = ""
+    close_error: str = ""
     unhandled: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     still_open: int = 0

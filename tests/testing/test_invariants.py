@@ -89,6 +89,14 @@ def test_nothing_is_found_where_all_is_well() -> None:
             ["closes in time: server_close() took 8 s, its limits allow 6 s"],
         ),
         (
+            {"close_error": "OSError: x"},
+            ["closing raises nothing: server_close() raised OSError: x"],
+        ),
+        (
+            {"trace": (*GOOD, raised(ConnectionResetError("x"), "handle_error"))},
+            ["no errors: handle_error of request 1 raised ConnectionResetError: x"],
+        ),
+        (
             {"unhandled": ("OSError: x",)},
             ["threads raise nothing: a thread raised OSError: x"],
         ),

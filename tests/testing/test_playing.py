@@ -194,6 +194,17 @@ def test_what_ends_the_loop_is_told() -> None:
     assert run.loop_error == "ValueError: on purpose"
 
 
+class RaisingClose(sync_backend.ThreadingTCPServer):
+    def server_close(self) -> None:
+        super().server_close()
+        raise ValueError("on purpose")
+
+
+def test_what_closing_raises_is_told() -> None:
+    run = play(ECHO, replayed.Upper, server_class=RaisingClose)
+    assert run.close_error == "ValueError: on purpose"
+
+
 class Keeping(sync_backend.ThreadingTCPServer):
     def shutdown_request(self, request: Any) -> None:
         self.kept = request

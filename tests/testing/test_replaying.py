@@ -76,7 +76,9 @@ def test_a_script_on_every_backend(backend: str) -> None:
     assert second.replies == (b"X\n", b"")
     assert (third.replies, third.error) == ((), "")
     if REAL_BACKENDS[backend].sees_all:
-        assert result.run.counters.accepted == result.run.counters.closed == 3
+        # One that breaks off at once may be gone before it is accepted.
+        counters = result.run.counters
+        assert counters.accepted == counters.closed in {2, 3}
 
 
 @pytest.mark.parametrize("backend", ["inline", "threads", "forks", "trio", "trio-threads"])

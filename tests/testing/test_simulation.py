@@ -36,6 +36,8 @@ class Numbered(BaseRequestHandler):
     def handle(self) -> None:
         count = vars(self.server).setdefault("count", 0)
         self.server.count = count + 1
+        while self.request.recv(100):
+            pass
         self.request.sendall(b"%d" % count)
 
 

@@ -1,0 +1,111 @@
+"""The kit finds what is planted, and nothing where nothing is.
+
+Each fault of :mod:`tests.testing.faulty` passes a plain happy-path test, is found within a thousand
+seeds, and shrinks to a script that shows it again; its corrected twin passes them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
+
+import pytest
+
+from sansio_server.testing import (
+    Report,
+    ScriptedServer,
+    Simulation,
+    in_memory,
+    simulate,
+)
+from sync_backend import ThreadingTCPServer
+from tests.testing.faulty.catalogue import LINES, PLANTED, Planted
+from tests.testing.replayed import Upper
+
+BY_NAME = {each.name: each for each in PLANTED}
+
+
+def torment(planted: Planted, which: dict[str, Any], seeds: Iterable[int], **more: Any) -> Report:
+    return simulate(
+        **which,
+        clients=planted.clients,
+        seeds=seeds,
+        faults=planted.faults,
+        invariants=planted.invariants,
+        without=planted.without,
+        **more,
+    )
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+@pytest.mark.parametrize("side", ["faulty", "correct"])
+def test_the_happy_path_shows_nothing(name: str, side: str) -> None:
+    planted = BY_NAME[name]
+    which = getattr(planted, side)
+    server_class = in_memory(which.get("server_class", ThreadingTCPServer))
+    with ScriptedServer(which["handler"], server_class) as server:
+        if server_class.__name__ == "Packets":
+            packets = server.datagram_client()
+            packets.send(b"open hello")
+            packets.recv()
+            packets.send(b"read")
+            assert packets.recv() == planted.reply
+            return
+        client = server.connect()
+        client.send(b"".join(LINES))
+        client.shutdown_write()
+        assert client.read_to_end() == planted.reply
+        assert server.errors == []
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_it_is_found(name: str) -> None:
+    planted = BY_NAME[name]
+    report = torment(planted, planted.faulty, range(1000), stop_at=1)
+    assert planted.found_by in report.invariants
+    (failure,) = report.failures
+    # What it was shrunk to shows the same, and is no longer than it must be.
+    assert failure.short_run.findings[0].invariant == failure.findings[0].invariant
+    assert sum(len(client.actions) for client in failure.script.clients) <= 10
+    with Simulation(
+        **planted.faulty, invariants=planted.invariants, without=planted.without
+    ) as simulation:
+        again = simulation.examine(failure.script)
+    assert again.findings[0].invariant == failure.findings[0].invariant
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_its_twin_passes(name: str) -> None:
+    planted = BY_NAME[name]
+    report = torment(planted, planted.correct, range(200))
+    assert report.failures == (), str(report)
+
+
+def _failed(name: str, first: int, last: int) -> tuple[str, tuple[int, ...]]:
+    planted = BY_NAME[name]
+    return name, torment(planted, planted.correct, range(first, last)).failed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_twins_pass_ten_thousand_seeds() -> None:
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
+        jobs = [
+            processes.submit(_failed, name, first, first + 2500)
+            for name in BY_NAME
+            for first in range(0, 10_000, 2500)
+        ]
+        failed = [job.result() for job in jobs]
+    assert [each for each in failed if each[1]] == []
+
+
+def test_a_good_handler_passes_on_every_kind_of_server() -> None:
+    for name in ("TCPServer", "ThreadingTCPServer", "UnixStreamServer"):
+        import sync_backend
+
+        report = simulate(
+            Upper, server_class=getattr(sync_backend, name), send=LINES, seeds=range(150)
+        )
+        assert report.failures == (), f"{name}: {report}"
