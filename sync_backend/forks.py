@@ -45,6 +45,10 @@ class ForkingMixIn(_Server):
         pid = os.fork()
         if pid == 0:
             self._serve_in_child(request, client_address, place)
+        self._served_by_child(pid, request, place)
+
+    def _served_by_child(self, pid: int, request: Any, place: Place) -> None:
+        """Note that a child serves the request of *place*, and let go of it here."""
         if self.active_children is None:
             self.active_children = set()
         self.active_children.add(pid)
@@ -99,12 +103,16 @@ class ForkingMixIn(_Server):
         for pid in pids if blocking else self._children.maybe_exited(pids):
             self._reap(pid, 0 if blocking else os.WNOHANG)
 
-    def _reap(self, pid: int, options: int) -> None:
+    def _has_exited(self, pid: int, options: int) -> bool:
+        """Reap a child, if it has exited; with no *options*, wait until it has."""
         try:
             reaped, _ = os.waitpid(pid, options)
         except ChildProcessError:
-            reaped = pid  # somebody else has reaped it
-        if reaped:
+            return True  # somebody else has reaped it
+        return reaped == pid
+
+    def _reap(self, pid: int, options: int) -> None:
+        if self._has_exited(pid, options):
             if self.active_children:
                 self.active_children.discard(pid)
             self._children.unwatch(pid)

@@ -42,6 +42,11 @@ from .script import Script, script_from_json, script_to_json
 from .scripted import ScriptedServer
 from .servers import (
     BaseServer,
+    ForkingMixIn,
+    ForkingTCPServer,
+    ForkingUDPServer,
+    ForkingUnixDatagramServer,
+    ForkingUnixStreamServer,
     TCPServer,
     ThreadingMixIn,
     ThreadingTCPServer,
@@ -82,6 +87,11 @@ __all__ = [
     "FaultRule",
     "Finding",
     "FlightRecorder",
+    "ForkingMixIn",
+    "ForkingTCPServer",
+    "ForkingUDPServer",
+    "ForkingUnixDatagramServer",
+    "ForkingUnixStreamServer",
     "HalfClose",
     "Invariant",
     "LeftBehind",

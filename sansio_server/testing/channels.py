@@ -52,6 +52,7 @@ class Channel:
 class End:
     """One end of a connection.
 
+    :ivar holders: how many sockets have it.
     :ivar gone: whether it was closed.
     :ivar shut: whether it has said that it sends no more.
     :ivar broken: the errno that the next call gets, once; 0 for none.
@@ -64,6 +65,7 @@ class End:
         self._scheduler = scheduler
         self.incoming = incoming
         self.outgoing = outgoing
+        self.holders = 1
         self.gone = False
         self.shut = False
         self.broken = 0

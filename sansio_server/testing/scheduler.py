@@ -52,6 +52,7 @@ class Actor:
     :ivar label: what it is called in the timeline, now.
     :ivar waits_for: what it waits for, in words.
     :ivar ended: told when it has ended.
+    :ivar on_end: called then; must not wait.
     :ivar failure: what it raised, once it has ended.
     :ivar thread: the ident of its thread; None before it has begun, and when it has ended.
     """
@@ -62,6 +63,7 @@ class Actor:
         self.gate = Gate()
         self.ended = Signal()
         self.is_over = False
+        self.on_end: Callable[[], object] | None = None
         self.failure: BaseException | None = None
         self.thread: int | None = None
         self.waits_for = ""
@@ -317,6 +319,8 @@ class Scheduler:
             return  # it comes too late: another has gone on
         self.actors.pop(actor, None)
         self.tell(actor.ended)
+        if actor.on_end is not None:
+            actor.on_end()
         self._pass_baton(self._choose())
 
     def _choose(self) -> Actor:

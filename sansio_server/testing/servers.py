@@ -16,6 +16,7 @@ from sync_backend.socket_hooks import DatagramHooks, SocketHooks
 from .base import BaseServer
 from .datagram_sockets import DatagramSocket
 from .errors import Unwound
+from .forking import ForkingMixIn
 from .scheduler import Actor
 from .socket_base import AF_UNIX, MemorySocket
 from .stream_sockets import StreamSocket
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BaseServer",
+    "ForkingMixIn",
+    "ForkingTCPServer",
+    "ForkingUDPServer",
+    "ForkingUnixDatagramServer",
+    "ForkingUnixStreamServer",
     "TCPServer",
     "ThreadingMixIn",
     "ThreadingTCPServer",
@@ -200,3 +206,19 @@ class ThreadingUnixStreamServer(ThreadingMixIn, UnixStreamServer):
 
 class ThreadingUnixDatagramServer(ThreadingMixIn, UnixDatagramServer):
     """A :class:`UnixDatagramServer` with an actor for each datagram."""
+
+
+class ForkingTCPServer(ForkingMixIn, TCPServer):
+    """A :class:`TCPServer` with an actor, and a copy of the server, for each connection."""
+
+
+class ForkingUDPServer(ForkingMixIn, UDPServer):
+    """A :class:`UDPServer` with an actor, and a copy of the server, for each datagram."""
+
+
+class ForkingUnixStreamServer(ForkingMixIn, UnixStreamServer):
+    """A :class:`UnixStreamServer` with an actor, and a copy of the server, for each connection."""
+
+
+class ForkingUnixDatagramServer(ForkingMixIn, UnixDatagramServer):
+    """A :class:`UnixDatagramServer` with an actor, and a copy of the server, for each datagram."""

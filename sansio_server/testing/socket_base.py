@@ -264,6 +264,11 @@ class MemorySocket:
         number, self._descriptor = self._descriptor, -1
         return number
 
+    def abandon(self) -> None:
+        """Close, though files of it be open."""
+        self._closed = True
+        self._close()
+
     def _close(self, what: str = "close") -> None:
         if self._descriptor < 0:
             return

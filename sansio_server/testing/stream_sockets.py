@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import errno
 import socket
 from typing import TYPE_CHECKING, Any, Final
@@ -233,6 +234,28 @@ class StreamSocket(MemorySocket):
         """Wait for up to *size* bytes; return them, and None for whom they are from."""
         return self.recv(size, flags), None
 
+    def dup(self) -> StreamSocket:
+        """Return another socket for the same connection, which ends when both are closed.
+
+        :raises OSError: there is none.
+        """
+        end = self._connected()
+        other = StreamSocket(self.world, self.family, label=self.label)
+        other.address, other.peer_address, other.peer_label = (
+            self.address,
+            self.peer_address,
+            self.peer_label,
+        )
+        end.holders += 1
+        other.end = end
+        return other
+
+    def closed_copy(self) -> StreamSocket:
+        """Return what another process has of this that has closed it."""
+        other = copy.copy(self)
+        other.detach()
+        return other
+
     # The end.
 
     def shutdown(self, how: int, /) -> None:
@@ -262,7 +285,9 @@ class StreamSocket(MemorySocket):
 
     def _let_go(self) -> None:
         if self.end is not None:
-            self.end.close()
+            self.end.holders -= 1
+            if self.end.holders == 0:
+                self.end.close()
         if self.listening is not None:
             self.listening.is_open = False
             for end, _, _ in self.listening.queue:

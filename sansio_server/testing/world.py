@@ -58,6 +58,7 @@ class World(Scheduler):
         self.unhandled: list[BaseException] = []
         self.network = Network(self)
         self._patched = ExitStack()
+        self._numbers: dict[str, int] = {}
         if faults is not None:
             self.on_time = self._jump
 
@@ -78,6 +79,12 @@ class World(Scheduler):
         if fault is not None:
             self.record("fault", f"{point} {fault.kind}", who)
         return fault
+
+    def new_number(self, kind: str, first: int) -> int:
+        """Return a number that nothing else of this *kind* has had: *first*, or the next."""
+        number = self._numbers.get(kind, first)
+        self._numbers[kind] = number + 1
+        return number
 
     def report(self, actor: Actor, error: BaseException) -> None:
         """Tell of an exception that ended *actor*, as threads tell of theirs."""

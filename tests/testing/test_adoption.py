@@ -14,7 +14,7 @@ import pytest
 
 import sync_backend
 import trio_backend
-from sansio_server.testing import ScriptedServer
+from sansio_server.testing import ScriptedServer, in_memory
 from sansio_server.testing.adoption import rebased
 from trio_backend import blocking
 
@@ -255,3 +255,12 @@ def test_http_servers_run_as_they_are(kind: type, tmp_path: Path) -> None:
         head, _, body = client.read_to_end().partition(b"\r\n\r\n")
         assert body == b"a page"
         assert b"Date: Sat, 01 Jan 2000 00:00:00 GMT" in head.splitlines()
+
+
+def test_every_server_of_the_standard_library_has_one_in_memory() -> None:
+    names = [name for name in socketserver.__all__ if "RequestHandler" not in name]
+    made = {name: in_memory(getattr(socketserver, name)) for name in names}
+    assert {each.__module__.rpartition(".")[0] for each in made.values()} == {
+        "sansio_server.testing"
+    }
+    assert [each.__name__ for each in made.values()] == names
