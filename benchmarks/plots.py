@@ -188,6 +188,7 @@ def _draw_ranges(axis: Any, rows: Sequence[Row], title: str) -> None:
     axis.set_title(title, loc="left")
     axis.set_xlabel("µs from a line to its reply: ○ median, ● 99 of 100")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axis.xaxis.set_minor_formatter(lambda value, _: "")
     axis.grid(axis="x", color="#e4e6e9", linewidth=0.8)
     axis.set_axisbelow(True)
 
