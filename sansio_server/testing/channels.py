@@ -138,7 +138,10 @@ class End:
         self.gone = True
         if self.incoming.data and not self.incoming.swallows:
             self.peer.be_reset()
-        self.end()
+        if self.peer.cut:
+            self.shut = True  # a reset says more than the end of the stream
+        else:
+            self.end()
         self.incoming.data.clear()
         self._tell(self.incoming)
 

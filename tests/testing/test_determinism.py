@@ -19,8 +19,8 @@ from sansio_server.testing.faults import DATAGRAM_FAULTS, DEFAULT_FAULTS
 from tests.testing.replayed import Upper, UpperAsync, UpperDatagram
 
 ROOT = Path(__file__).parents[2]
-DIGEST_50 = "c5185c825fb77d82"
-DIGEST_1000 = "4ebb1a5a4e215538"
+DIGEST_50 = "08812ebe46eec61a"
+DIGEST_1000 = "50afcc88ae8780ef"
 
 
 def digest(seeds: int) -> str:
