@@ -86,6 +86,13 @@ class BridgedRequest:
         count: int = self._wait_for(self._request.recv_into(buffer, nbytes, *_given(flags)))
         return count
 
+    def _recv_into_for_file(self, buffer: Buffer) -> int:
+        own = getattr(self._request, "recv_into_for_file", None)
+        if own is None:
+            return self.recv_into(buffer)
+        count: int = self._wait_for(own(buffer))
+        return count
+
     def recvfrom(self, size: int, flags: int = 0, /) -> tuple[bytes, Any]:
         """Wait for up to *size* bytes; return them and whom they are from."""
         came: tuple[bytes, Any] = self._wait_for(self._request.recvfrom(size, flags))
@@ -232,7 +239,7 @@ class _RequestIO(io.RawIOBase):
         if self._timed_out:  # something may have been lost: sockets' files refuse, too
             raise OSError("cannot read from timed out object")
         try:
-            return self._request.recv_into(buffer)
+            return self._request._recv_into_for_file(buffer)
         except BlockingIOError:
             return None
         except TimeoutError:

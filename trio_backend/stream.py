@@ -174,24 +174,31 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         if self._timeout is not None:
             return await self.recv(size)
+        return await self._do_for_file(self._sock.recv, size)
+
+    async def recv_into_for_file(self, buffer: Buffer, /) -> int:
+        """Receive into *buffer* for the ``rfile`` of a blocking handler, as :meth:`recv_for_file`.
+
+        :raises TimeoutError: nothing came in time.
+        """
+        if self._timeout is not None:
+            return await self.recv_into(buffer)
+        return await self._do_for_file(self._sock.recv_into, buffer, 0)
+
+    async def _do_for_file(self, call: Callable[..., _T], *args: Any) -> _T:
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._gathered:
             await self.send_first()
-        data: bytes | None = None
-        while data is None:
+        while (result := _attempt(call, *args)) is None:
             try:
-                data = self._sock.recv(size, _DONTWAIT)
-            except BlockingIOError:
-                await self._wait_for_input()
-                self._gave_way = True
+                await trio.lowlevel.wait_readable(self._sock)
+            except trio.ClosedResourceError:
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+            self._gave_way = True
         if not self._gave_way:
             await trio.lowlevel.cancel_shielded_checkpoint()
         self._gave_way = False
-        return data
-
-    async def _wait_for_input(self) -> None:
-        with _as_sockets():
-            await trio.lowlevel.wait_readable(self._sock)
+        return result
 
     async def recv_into(self, buffer: Buffer, nbytes: int = 0, flags: int = 0) -> int:
         """Wait for bytes, put them into *buffer*, return how many came.
@@ -395,6 +402,14 @@ def awaited(sock: socket.socket, gathering: Gathering | None = None) -> TrioRequ
         # With a default timeout in force, Python waits before each operation, whatever its flags.
         sock.settimeout(None)
     return request
+
+
+def _attempt(call: Callable[..., _T], *args: Any) -> _T | None:
+    """Receive, if there is something; None if not."""
+    try:
+        return call(*args, _DONTWAIT)
+    except BlockingIOError:
+        return None
 
 
 class _Pauses:

@@ -28,6 +28,7 @@ RECEIVING: list[Any] = [
     pytest.param(lambda r: r.recv(3), b"one", id="recv"),
     pytest.param(lambda r: r.recv_for_file(3), b"one", id="recv_for_file"),
     pytest.param(lambda r: r.recv_into(bytearray(3)), 3, id="recv_into"),
+    pytest.param(lambda r: r.recv_into_for_file(bytearray(3)), 3, id="recv_into_for_file"),
     pytest.param(lambda r: r.recvfrom(3), (b"one", None), id="recvfrom"),
     pytest.param(lambda r: r.recvfrom_into(bytearray(3)), (3, None), id="recvfrom_into"),
     pytest.param(lambda r: r.recvmsg(3), (b"one", [], 0, None), id="recvmsg"),
