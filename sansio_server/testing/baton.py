@@ -39,17 +39,18 @@ class Crew:
         self._idle = _Idle()
         self._hands: list[_Hand] = []
 
-    def start(self, work: Callable[[], Callable[[], object]]) -> None:
+    def start(self, work: Callable[[], Callable[[], object]], *, fresh: bool = False) -> None:
         """Let a thread do *work*, soon; then it calls what that returned.
 
         By that time the thread can be given other work.
 
+        :param fresh: whether it is to be a thread that does nothing else, before or after.
         :raises RuntimeError: no thread can be started.
         """
-        if self._idle:
+        if self._idle and not fresh:
             hand = self._idle.pop()
         else:
-            hand = _Hand.made(self._idle)
+            hand = _Hand.made(self._idle, fresh)
             self._hands.append(hand)
         hand.work = work
         hand.gate.release()
@@ -86,19 +87,20 @@ class _Idle(list["_Hand"]):
 class _Hand:
     """One thread of a crew."""
 
-    def __init__(self, idle: _Idle) -> None:
+    def __init__(self, idle: _Idle, once: bool) -> None:
+        self._once = once
         self.gate = Gate()
         self.work: Callable[[], Callable[[], object]] | None = None
         self._idle = idle
         self.thread = threading.Thread(target=self._run, name="testing", daemon=True)
 
     @classmethod
-    def made(cls, idle: _Idle) -> _Hand:
+    def made(cls, idle: _Idle, once: bool) -> _Hand:
         """Return one whose thread has started, with all of it the system's."""
         me = threading.get_ident()
         UNSEEN.add(me)
         try:
-            hand = cls(idle)
+            hand = cls(idle, once)
             hand.thread.start()
         finally:
             UNSEEN.discard(me)
@@ -113,7 +115,7 @@ class _Hand:
             # An empty context: what a thread of the standard library begins with.
             after: Any = Context().run(work)
             self.work = work = None
-            if self._idle.closed:
+            if self._once or self._idle.closed:
                 after()
                 return
             self._idle.append(self)  # before the baton goes on, and so for one at a time

@@ -91,8 +91,6 @@ def _start_in(world: World, thread: Thread) -> None:
             thread.run()
         except Unwound:
             raise
-        except SystemExit:
-            pass
         except BaseException:  # noqa: BLE001 - told to whom threads tell it
             threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), thread]))
         finally:
@@ -101,7 +99,7 @@ def _start_in(world: World, thread: Thread) -> None:
             else:
                 threading._active[ident] = before  # type: ignore[attr-defined]
 
-    actor = world.spawn(thread.name, run)
+    actor = world.spawn(thread.name, run, fresh=True)
     thread._started.set()  # type: ignore[attr-defined]
 
     def join(timeout: float | None = None) -> None:

@@ -231,8 +231,11 @@ class Scheduler:
         if actor.waits:
             self._wake(actor, True)
 
-    def spawn(self, name: str, work: Callable[[], object]) -> Actor:
+    def spawn(self, name: str, work: Callable[[], object], *, fresh: bool = False) -> Actor:
         """Let *work* be done by an actor of its own, which begins when its turn comes.
+
+        :param fresh: whether in a thread of its own, too, so that what it finds and leaves there
+            (``threading.local``) is nobody else's.
 
         :raises RuntimeError: no thread can be started.
         """
@@ -252,7 +255,7 @@ class Scheduler:
                 self._finish(actor)
             return lambda: self._end(actor)
 
-        self._crew.start(run)
+        self._crew.start(run, fresh=fresh)
         self.actors[actor] = None
         self._make_ready(actor)
         return actor

@@ -162,7 +162,7 @@ class ThreadingMixIn(_Server):
                 place.worker = place.request = None
                 self._released()
 
-        actor = self.world.spawn(f"request {place.number}", work)
+        actor = self.world.spawn(f"request {place.number}", work, fresh=True)
         self._jobs[actor] = (place, self.daemon_threads)
         place.worker = actor
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import threading
-import traceback
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -89,10 +87,11 @@ class World(Scheduler):
     def report(self, actor: Actor, error: BaseException) -> None:
         """Tell of an exception that ended *actor*, as threads tell of theirs."""
         self.record("error", f"{type(error).__name__}: {error}", actor.label)
-        self.unhandled.append(error)
-        if sys.stderr is not None:
-            text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-            sys.stderr.write(f"Exception in {actor.name}:\n{text}")
+        told = (type(error), error, error.__traceback__, threading.current_thread())
+        threading.excepthook(threading.ExceptHookArgs(told))
+        del told
+        # Without its frames, which hold on to what else would be closed now.
+        self.unhandled.append(error.with_traceback(None))
 
     def _begin(self, actor: Actor) -> None:
         super()._begin(actor)

@@ -126,7 +126,7 @@ def test_what_a_thread_raises(monkeypatch: pytest.MonkeyPatch) -> None:
             thread = threading.Thread(target=target)
             thread.start()
             thread.join()
-    assert [(args.exc_type, str(args.exc_value)) for args in told] == [(ValueError, "oh")]
+    assert [args.exc_type for args in told] == [ValueError, SystemExit]
 
 
 def test_a_thread_that_waits_for_ever_is_unwound() -> None:
