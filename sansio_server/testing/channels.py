@@ -89,7 +89,7 @@ class End:
             if not peek:
                 del self.incoming.data[:size]
                 self._scheduler.tell(self.incoming.writable)
-        elif not self.incoming.ended:
+        elif self.told_at_once or not self.incoming.ended:
             self._raise_broken()
         return data
 
@@ -155,8 +155,10 @@ class End:
         """Find that the connection was broken by the other end."""
         if not self.cut:
             self.cut = True
-            # Where the end of the stream has come already it is sending that is told.
-            self.broken = errno.EPIPE if self.incoming.ended else errno.ECONNRESET
+            # Where the end of the stream has come already it is sending that is told; but for Unix
+            # sockets, on which it is whatever comes next.
+            late = self.incoming.ended and not self.told_at_once
+            self.broken = errno.EPIPE if late else errno.ECONNRESET
             self._tell(self.incoming)
             self._tell(self.outgoing)
 

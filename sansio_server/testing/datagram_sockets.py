@@ -112,7 +112,7 @@ class DatagramSocket(MemorySocket):
     def arrive(self, data: bytes, sender: DatagramSocket) -> None:
         """Take in a datagram, if there is room; what goes wrong on the way happens here."""
         who = sender.label or self.world.current.label
-        packet = (data, sender.address, who)
+        packet = (data, sender.address or None, who)  # None for a Unix socket without a name
         # From the server's point of view: it is its receiving, or its sending.
         if sender.label is None:
             fault = self.world.fault("sendto", client=self.label or "", blocking=True)

@@ -61,7 +61,7 @@ class MemorySocket:
         self.address: Any = "" if family == AF_UNIX else ("0.0.0.0", 0)
         self.peer_address: Any = None
         self.observer: Callable[[str, int], object] | None = None
-        self._options: dict[tuple[int, int], int] = {}
+        self._options: dict[tuple[int, int], int | bytes] = {}
         self._timeout: float | None = None
         self._io_refs = 0
         self._closed = False
@@ -122,6 +122,10 @@ class MemorySocket:
         """Let operations wait for ever, or not at all."""
         self.settimeout(None if flag else 0.0)
 
+    def get_inheritable(self) -> bool:
+        """Say that it is not kept when another program is run."""
+        return False
+
     def getblocking(self) -> bool:
         """Say whether operations wait."""
         return self._timeout != 0
@@ -134,6 +138,9 @@ class MemorySocket:
         self._check_open()
         if self.family == AF_UNIX and level == socket.IPPROTO_TCP:
             raise os_error(errno.EOPNOTSUPP)
+        if isinstance(value, (bytes, bytearray, memoryview)) and len(value) != 4:
+            self._options[level, option] = bytes(value)
+            return
         if isinstance(value, (bytes, bytearray, memoryview)):
             value = int.from_bytes(bytes(value)[:4], "little")
         self._options[level, option] = int(value or 0)
@@ -149,6 +156,8 @@ class MemorySocket:
         value = self._options.get((level, option), 0)
         if level == socket.SOL_SOCKET:
             value = known.get(option, value)
+        if isinstance(value, bytes):
+            return value[:length] if length else value
         return value.to_bytes(length, "little") if length else value
 
     if TYPE_CHECKING:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import errno
 import socket
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from .channels import End, os_error
 from .network import Listening
 from .scheduler import Signal
-from .socket_base import MemorySocket
+from .socket_base import AF_UNIX, MemorySocket
 from .timeline import shown
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StreamSocket"]
 
+#: ``struct linger`` with l_onoff 1 and l_linger 0, as the options keep it.
+_NO_TIME: Final = struct.pack("ii", 1, 0)
 _DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -286,7 +289,9 @@ class StreamSocket(MemorySocket):
     def _let_go(self) -> None:
         if self.end is not None:
             self.end.holders -= 1
-            if self.end.holders == 0:
+            if self.end.holders == 0 and self._aborts():
+                self.end.reset()
+            elif self.end.holders == 0:
                 self.end.close()
         if self.listening is not None:
             self.listening.is_open = False
@@ -295,6 +300,11 @@ class StreamSocket(MemorySocket):
             self.listening.queue.clear()
             self.world.tell(self.listening.arrived)
             self.world.tell(self.listening.room)
+
+    def _aborts(self) -> bool:
+        """Say whether closing breaks the connection: SO_LINGER is on, for no time (socket(7))."""
+        linger = self._options.get((socket.SOL_SOCKET, socket.SO_LINGER))
+        return linger == _NO_TIME and self.family != AF_UNIX
 
     def _connected(self) -> End:
         self._check_open()
