@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from tests.parity.instrument import DATAGRAMS
@@ -30,12 +31,18 @@ os.register_at_fork(after_in_child=_close_clients)
 class Client:
     """One client of a server of any kind."""
 
-    def __init__(self, kind: str, server_address: Any, own_address: str | None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        server_address: Any,
+        own_address: str | None,
+        make_socket: Callable[[int, int], Any],
+    ) -> None:
         self._datagrams = kind in DATAGRAMS
         family = socket.AF_UNIX if kind.startswith("Unix") else socket.AF_INET
         if isinstance(server_address, tuple) and len(server_address) == 4:
             family = socket.AF_INET6
-        self._socket = socket.socket(
+        self._socket = make_socket(
             family, socket.SOCK_DGRAM if self._datagrams else socket.SOCK_STREAM
         )
         _clients.add(self)
@@ -65,7 +72,8 @@ class Client:
     def read_line(self) -> bytes:
         """Return one datagram, or the stream's bytes up to a newline or the end."""
         if self._datagrams:
-            return self._socket.recv(65536)
+            data: bytes = self._socket.recv(65536)
+            return data
         line = b""
         while not line.endswith(b"\n"):
             byte = self._socket.recv(1)

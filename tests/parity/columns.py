@@ -18,6 +18,7 @@ import attrs
 import sync_backend
 import trio_backend.blocking
 from tests.parity.instrument import NO_FORKS, WAYS
+from tests.parity.memory import MEMORY, WITHOUT_SOCKETS
 from tests.parity.recorder import PATIENCE, Recorder
 from tests.parity.scenario import Scenario
 from tests.parity.scenarios.async_handlers import twin_of
@@ -47,6 +48,8 @@ class Column:
     attributes: Mapping[str, object] = attrs.field(factory=dict)
     # Whether its handlers are: the twins of the scenarios' own.
     asynchronous: bool = False
+    # Whether it is played in a world, where there are no sockets.
+    in_memory: bool = False
     # Its words for what the stdlib's traces have other words for.
     alike: Mapping[str, str] = attrs.field(factory=dict)
 
@@ -137,6 +140,15 @@ COLUMNS = (
             ),
         },
         alike={"BridgedRequest": "socket"},
+    ),
+    Column(
+        "memory",
+        MEMORY,
+        NO_FORKS,
+        in_memory=True,
+        names=("world",),
+        without=WITHOUT_SOCKETS,
+        alike={"StreamSocket": "socket"},
     ),
     Column("trio-threads", TRIO, ("threads", "inline"), without=WITHOUT, forms=BY_TASKS),
     Column(

@@ -115,7 +115,7 @@ class Recorder:
         name = actor or getattr(self._thread, "name", None)
         if name is None:
             # Idents are used again when a thread has ended, so the thread keeps a name of its own.
-            name = self._thread.name = f"{_UNNAMED}{threading.get_ident()} {time.monotonic_ns()}"
+            name = self._thread.name = f"{_UNNAMED}{threading.get_ident()} {next(self._numbers)}"
         told = None if client is None else repr(client)
         hook, request = ("", "") if actor else (_hook.get(), _request.get())
         if text.startswith(_UNCAUGHT):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from tests.parity.instrument import (
     base_of,
     instrument,
 )
+from tests.parity.memory import in_a_world, let_others_end
 from tests.parity.recorder import PATIENCE, PRINTS, Line, Recorder, TookTooLongError, describe
 from tests.parity.scenario import Scenario
 from tests.parity.scenarios.async_handlers import twin_of
@@ -35,9 +37,15 @@ def play(
         serve, which have no process_request_thread(); or by those with "asynchronous" handlers,
         which begin when finish_request() has returned.
     """
-    recorder = Recorder()
-    stage = Stage(scenario, column, way, kind, recorder, directory)
-    with _everything_recorded(recorder), contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
+        recorder: Recorder
+        make_socket: Callable[[int, int], Any]
+        if column.in_memory:
+            recorder, make_socket = in_a_world(stack)
+        else:
+            recorder, make_socket = Recorder(), socket.socket
+        stage = Stage(scenario, column, way, kind, recorder, directory, make_socket)
+        stack.enter_context(_everything_recorded(recorder))
         stack.callback(stage.clear_up)
         recorder.act_as("main")
         stage.build()
@@ -64,6 +72,7 @@ class Stage:
         kind: str,
         recorder: Recorder,
         directory: Path,
+        make_socket: Callable[[int, int], Any],
     ) -> None:
         self.scenario = scenario
         self.column = column
@@ -71,6 +80,7 @@ class Stage:
         self.kind = kind
         self.recorder = recorder
         self._directory = directory
+        self._make_socket = make_socket
         self._paths: list[Path] = []
         self.server: Any = None
         self.clients: dict[str, Client] = {}
@@ -136,7 +146,9 @@ class Stage:
 
     def connect(self, name: str, *, unnamed: bool) -> None:
         path = None if unnamed else self._path(name)
-        client = self.clients[name] = Client(self.kind, self.server.server_address, path)
+        client = self.clients[name] = Client(
+            self.kind, self.server.server_address, path, self._make_socket
+        )
         if client.address:
             self.recorder.label(client.address, name)
         self._sent += self.kind not in DATAGRAMS
@@ -241,6 +253,9 @@ class Stage:
         self.recorder.record(outcome, actor=actor)
 
     def _join_other_threads(self, only: str = "") -> None:
+        if self.column.in_memory:
+            let_others_end()
+            return
         for thread in set(threading.enumerate()) - self._other_threads:
             if only in thread.name:
                 self._join(thread)
