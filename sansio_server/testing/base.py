@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from sansio_server.deferred import is_awaitable
 from sansio_server.drain import Drain, DrainReport
@@ -191,12 +191,15 @@ class BaseServer(Draining):
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Any:
         """Run the rest of a request that ``process_request`` has been given, here and now.
 
+        What this returns may be awaited, as overrides do that were written for a nursery.
+
         :param entry: ``Step.HERE`` inside ``process_request``; ``Step.FINISH`` anywhere else.
         """
         place = self._place_of(request, client_address)
         me = self.world.me()
         with self._as(me, place), self._watching(place, entry):
             run_blocking(continue_request(self, entry, request, client_address, me))
+        return _DONE
 
     @contextmanager
     def _as(self, actor: Actor, place: Place) -> Iterator[None]:
@@ -332,6 +335,16 @@ class BaseServer(Draining):
 
     def __exit__(self, *args: object) -> None:
         self.server_close()
+
+
+class _Done:
+    """What may be awaited of something that is done."""
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()
+
+
+_DONE: Final = _Done()
 
 
 async def _await(awaitable: Any) -> Any:

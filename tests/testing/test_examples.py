@@ -1,0 +1,118 @@
+"""The example servers in memory: their handlers and their hooks, as they stand."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import trio_backend
+from sansio_server import StreamRequestHandler
+from sansio_server.testing import Client, ScriptedServer, World, in_memory
+from tests.examples.programs import EXAMPLES
+
+
+def example(name: str) -> ModuleType:
+    """Return the module of an example, which is in no package."""
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[spec.name]
+    return module
+
+
+@pytest.mark.parametrize("way", ["inline", "threads", "forks"])
+def test_async_handler(way: str) -> None:
+    module = example("async_handler")
+    with ScriptedServer(module.Sorter, module.WAYS[way]) as server:
+        client = server.connect()
+        assert client.readline() == b"send words\n"
+        client.send(b"red green blue\n\n")
+        assert client.read_to_end() == b"blue green red\nbye\n"
+
+
+def test_asyncio_backend() -> None:
+    module = example("asyncio_backend")
+    with ScriptedServer(module.Sorter) as server:
+        client = server.connect()
+        client.send(b"red green blue\n")
+        assert client.readline() == b"blue green red\n"
+
+
+def test_forking_server() -> None:
+    module = example("forking_server")
+    with ScriptedServer(module.Reporter, module.ReportServer) as server:
+        reports = []
+        for _ in range(2):
+            client = server.connect()
+            client.send(b"one\ntwo\n")
+            client.shutdown_write()
+            reports.append(client.read_to_end().splitlines())
+        assert [each[-1].partition(b": ")[2] for each in reports] == [
+            b"client 1, line 2: two",
+            b"client 2, line 2: two",
+        ]
+        assert (server.server.clients, server.server.lines) == (2, 0)
+
+
+def test_threaded_server() -> None:
+    made = in_memory(example("threaded_server").ScoreServer)
+    with World() as world:
+        server: Any = made(("127.0.0.1", 0))  # it names its handler by itself
+        loop = world.spawn("loop", server.serve_forever)
+        with Client(world, "client 1") as client:
+            client.connect(server.server_address)
+            client.send(b"ada 3\nada 4\n")
+            client.readline()
+            assert b"7" in client.readline()
+        server.shutdown()
+        server.server_close()
+        assert loop.is_over
+
+
+def test_tcp_servers() -> None:
+    module = example("tcp_server")
+    with ScriptedServer(module.WordCounter, module.WordServer) as server:
+        client = server.connect()
+        client.send(b"one two three\n")
+        client.shutdown_write()
+        assert b"3" in client.read_to_end()
+    module = example("tcp_lines_server")
+    with ScriptedServer(module.Adder, module.AddingServer) as server:
+        client = server.connect()
+        client.send(b"1 2\n")
+        client.shutdown_write()
+        assert b"3" in client.read_to_end()
+
+
+def test_udp_server() -> None:
+    module = example("udp_server")
+    with ScriptedServer(module.Checksum, trio_backend.UDPServer) as server:
+        client = server.datagram_client()
+        client.send(b"hello")
+        assert client.recv()
+
+
+def test_hooks_for_a_nursery() -> None:
+    class Gated(trio_backend.TCPServer):
+        async def verify_request(self, request: Any, client_address: Any) -> bool:
+            return bool(super().verify_request(request, client_address))
+
+        async def process_request(self, request: Any, client_address: Any) -> None:
+            await super().process_request(request, client_address)
+
+    class Greets(StreamRequestHandler):
+        async def handle(self) -> None:
+            await self.wfile.write(b"hello\n")
+
+    with ScriptedServer(Greets, Gated) as server:
+        assert server.connect().read_to_end() == b"hello\n"
+        assert server.errors == []
