@@ -116,8 +116,8 @@ class ForkingMixIn(_Mixed):
                 child.continue_request(Step.FINISH, lent, client_address)
             except Unwound:
                 raise
-            except BaseException as error:  # noqa: BLE001 - a real child shows it and exits
-                self.world.report(self.world.me(), error)
+            except BaseException as error:  # noqa: BLE001 - a real child exits with status 1
+                self.world.report(self.world.me(), error, in_thread=False)
             finally:
                 if isinstance(lent, StreamSocket):
                     lent.abandon()  # as the system does with what a process leaves open

@@ -108,7 +108,7 @@ class _QuietWorld(World):
             self.throw(self.main, error)
             raise Unwound
 
-    def report(self, actor: Actor, error: BaseException) -> None:
+    def report(self, actor: Actor, error: BaseException, *, in_thread: bool = True) -> None:
         self.record("error", f"{type(error).__name__}: {error}", actor.label)
         self.unhandled.append(error)
 

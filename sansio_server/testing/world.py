@@ -84,12 +84,16 @@ class World(Scheduler):
         self._numbers[kind] = number + 1
         return number
 
-    def report(self, actor: Actor, error: BaseException) -> None:
-        """Tell of an exception that ended *actor*, as threads tell of theirs."""
+    def report(self, actor: Actor, error: BaseException, *, in_thread: bool = True) -> None:
+        """Note an exception that ended *actor*.
+
+        :param in_thread: whether to tell of it as threads do; children end without a word.
+        """
         self.record("error", f"{type(error).__name__}: {error}", actor.label)
-        told = (type(error), error, error.__traceback__, threading.current_thread())
-        threading.excepthook(threading.ExceptHookArgs(told))
-        del told
+        if in_thread:
+            told = (type(error), error, error.__traceback__, threading.current_thread())
+            threading.excepthook(threading.ExceptHookArgs(told))
+            del told
         # Without its frames, which hold on to what else would be closed now.
         self.unhandled.append(error.with_traceback(None))
 
