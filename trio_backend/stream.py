@@ -164,7 +164,9 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         return await self._do(trio.lowlevel.wait_readable, self._sock.recv, size, flags | _DONTWAIT)
 
-    async def recv_for_file(self, size: int = _CHUNK, /) -> bytes:
+    # No coroutines themselves: while a client is waited for, there would be a frame more.
+
+    def recv_for_file(self, size: int = _CHUNK, /) -> Awaitable[bytes]:
         """Receive for ``rfile``: like :meth:`recv`, but the turn that a send gave others counts.
 
         Who answers has just given way; to do so again, to receive what has come meanwhile, would
@@ -173,17 +175,17 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         :raises TimeoutError: nothing came in time.
         """
         if self._timeout is not None:
-            return await self.recv(size)
-        return await self._do_for_file(self._sock.recv, size)
+            return self.recv(size)
+        return self._do_for_file(self._sock.recv, size)
 
-    async def recv_into_for_file(self, buffer: Buffer, /) -> int:
+    def recv_into_for_file(self, buffer: Buffer, /) -> Awaitable[int]:
         """Receive into *buffer* for the ``rfile`` of a blocking handler, as :meth:`recv_for_file`.
 
         :raises TimeoutError: nothing came in time.
         """
         if self._timeout is not None:
-            return await self.recv_into(buffer)
-        return await self._do_for_file(self._sock.recv_into, buffer, 0)
+            return self.recv_into(buffer)
+        return self._do_for_file(self._sock.recv_into, buffer, 0)
 
     async def _do_for_file(self, call: Callable[..., _T], *args: Any) -> _T:
         await trio.lowlevel.checkpoint_if_cancelled()
