@@ -52,6 +52,10 @@ MODULES: Final = (
     "sansio_server.accept_errors",
     "sansio_server.stacks",
     "sansio_server.diagrams",
+    "sansio_server.testing",
+    "sansio_server.testing.real_servers",
+    "sansio_server.testing.strategies",
+    "sansio_server.testing.machine",
 )
 
 _HEAD: Final = """\
