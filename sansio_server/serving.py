@@ -124,7 +124,8 @@ class Serving(ServerHooks):
         listen = self._admission() is not _WAIT
         until = min(until, self._ledger.next_deadline())
         if not listen:
-            if self._backoff.episode:
+            # Once its time is over, it is something else that lets nobody in.
+            if self._backoff.episode and self._now() < self._backoff.until:
                 until = min(until, self._backoff.until)
             until = min(until, self._sweep())
             if self.trace is not None:

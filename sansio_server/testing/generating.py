@@ -91,6 +91,7 @@ def generate(
     clients: Sequence[ClientScript],
     variety: Variety | None = None,
     *,
+    between_lines: bool = False,
     handler: str | None = None,
     server: str | None = None,
 ) -> Script:
@@ -98,7 +99,7 @@ def generate(
 
     :param seed: of what is drawn here, and of the script's schedule.
     :param clients: what clients may do; each run has one or several, some perhaps twice.
-    :param handler: as in :class:`~.script.Script`, like *server*.
+    :param between_lines: as in :class:`~.script.Script`, like *handler* and *server*.
     :raises ValueError: there are no *clients*.
     """
     if not clients:
@@ -108,7 +109,7 @@ def generate(
     drawn = [draw.client(draw.of(clients), variety) for _ in range(1 + draw.below(variety.most))]
     if draw.happens(variety.operators):
         drawn.append(draw.operator())
-    return Script(drawn, schedule=seed, handler=handler, server=server)
+    return Script(drawn, schedule=seed, between_lines=between_lines, handler=handler, server=server)
 
 
 class _Draw:

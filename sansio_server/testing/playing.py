@@ -29,6 +29,7 @@ from .drawing import Drawing
 from .errors import Deadlock, Stuck, Unwound
 from .faults import FaultRule
 from .memory_clients import MemoryClient
+from .preemption import preempted
 from .runs import Run, Seen
 from .scheduler import PATIENCE, Actor
 from .script import Script
@@ -137,7 +138,17 @@ def _server_class(script: Script, given: type | None, attributes: Mapping[str, A
     namespace = dict(attributes)
     if _is_library(adopted, "handle_error"):
         namespace["handle_error"] = _says_nothing
+    if script.between_lines:
+        namespace["finish_request"] = _between_lines(adopted)
     return type(adopted.__name__, (adopted,), namespace) if namespace else adopted
+
+
+def _between_lines(adopted: type[Any]) -> Callable[..., Any]:
+    def finish_request(self: Any, request: Any, client_address: Any) -> Any:
+        with preempted(self.world):
+            return adopted.finish_request(self, request, client_address)
+
+    return finish_request
 
 
 def _is_library(cls: type, name: str) -> bool:

@@ -20,7 +20,7 @@ from .scheduler import Scheduler
 __all__ = ["preempted"]
 
 #: How many lines of a program there are, on average, from one turn to the next.
-_LINES: Final = 8
+_LINES: Final = 2
 
 _PACKAGES: Final = Path(__file__).parents[2]
 #: Where code is that is not looked into: the interpreter's library, packages, these packages.

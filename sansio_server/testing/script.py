@@ -53,6 +53,8 @@ class Script:
     :param faults: what goes wrong, and where.
     :param schedule: the seed by which it is drawn who moves next; None for first
         come, first served.
+    :param between_lines: whether it is drawn between lines of blocking handlers, too; only where
+        there is a schedule.
     :param handler: the handler that it was found with, as ``"module:Name"``; None if it has no such
         name.
     :param server: its server class, likewise.
@@ -67,6 +69,9 @@ class Script:
         default=(), converter=_faults, validator=_each(Fault), kw_only=True
     )
     schedule: int | None = attrs.field(default=None, validator=_schedule, kw_only=True)
+    between_lines: bool = attrs.field(
+        default=False, validator=attrs.validators.instance_of(bool), kw_only=True
+    )
     handler: str | None = attrs.field(default=None, validator=_target, kw_only=True)
     server: str | None = attrs.field(default=None, validator=_target, kw_only=True)
 
@@ -84,9 +89,10 @@ def script_to_json(script: Script) -> str:
         for client in script.clients
     ]
     content: dict[str, Any] = {"format": _FORMAT}
-    for name in ("handler", "server", "schedule"):
-        if getattr(script, name) is not None:
-            content[name] = getattr(script, name)
+    for name in ("handler", "server", "schedule", "between_lines"):
+        value = getattr(script, name)
+        if value is not None and value is not False:
+            content[name] = value
     content["clients"] = clients
     content["faults"] = [_present(fault) for fault in script.faults]
     return json.dumps(content, indent=2) + "\n"

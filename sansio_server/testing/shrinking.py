@@ -27,6 +27,7 @@ def size_of(script: Script) -> tuple[int, int, int, int, float]:
     schedule = 0 if script.schedule is None else 1 + abs(script.schedule)
     rest = sum(client.start for client in script.clients)
     rest += sum(action.seconds for action in actions if isinstance(action, Wait))
+    rest += script.between_lines
     rest += sum(fault.nth - 1 + (fault.amount is not None) for fault in script.faults)
     return (
         len(script.clients),
@@ -101,6 +102,8 @@ def _faults(script: Script) -> Iterator[Script]:
 
 
 def _schedules(script: Script) -> Iterator[Script]:
+    if script.between_lines:
+        yield attrs.evolve(script, between_lines=False)
     if script.schedule is not None:
         yield attrs.evolve(script, schedule=None)
         for schedule in range(min(10, abs(script.schedule))):

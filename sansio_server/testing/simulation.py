@@ -227,6 +227,7 @@ def simulate(
     invariants: Iterable[Invariant] = (),
     without: Iterable[str] = (),
     twice: bool = False,
+    between_lines: bool = False,
     attributes: dict[str, Any] | None = None,
     handler_name: str | None = None,
     server_name: str | None = None,
@@ -243,6 +244,8 @@ def simulate(
     :param faults: what may go wrong; None for :data:`~.faults.DEFAULT_FAULTS`, or, where clients
         send datagrams, :data:`~.faults.DATAGRAM_FAULTS`.
     :param variety: what else a seed may draw.
+    :param between_lines: whether others may move between lines of a blocking handler, too, and not
+        only where it waits; finds races, and takes several times as long.
     :param handler_name: what a regression test is to import, as ``"module:Name"``; None for where
         the handler was defined, if it can be found there.
     :param server_name: likewise for the server class.
@@ -281,7 +284,7 @@ def simulate(
         patience=patience,
     ) as simulation:
         for done, seed in enumerate(seeds, 1):
-            script = generate(seed, clients, variety, **names)
+            script = generate(seed, clients, variety, between_lines=between_lines, **names)
             run = simulation.examine(script, with_rules=True)
             reached.add(run)
             if run.findings:

@@ -124,6 +124,15 @@ def test_a_full_machine_is_left_alone_for_a_while() -> None:
     assert server._plan(math.inf) == Plan(listen=True, until=math.inf)
 
 
+def test_a_while_that_is_over_ends_no_sleep_of_a_suspended_server() -> None:
+    server = MemoryServer()
+    server._accept_failed(FULL)
+    server.suspend()
+    assert server._plan(math.inf).until == server.time + 0.1
+    server.time += 0.1
+    assert server._plan(math.inf) == Plan(listen=False, until=math.inf)
+
+
 def test_each_failure_makes_the_while_longer_until_a_request_comes_in() -> None:
     server = MemoryServer()
     for delay in (0.1, 0.2, 0.4, 0.8, 1.0, 1.0):

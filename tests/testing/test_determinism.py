@@ -19,8 +19,8 @@ from sansio_server.testing.faults import DATAGRAM_FAULTS, DEFAULT_FAULTS
 from tests.testing.replayed import Upper, UpperAsync, UpperDatagram
 
 ROOT = Path(__file__).parents[2]
-DIGEST_50 = "08812ebe46eec61a"
-DIGEST_1000 = "50afcc88ae8780ef"
+DIGEST_50 = "1e903e1108ceb107"
+DIGEST_1000 = "ccf6e301f257e210"
 
 
 def digest(seeds: int) -> str:

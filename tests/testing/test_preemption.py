@@ -80,4 +80,4 @@ def test_what_traced_before_goes_on(seed: int | None) -> None:
         assert sys.gettrace() is before
 
 
-EXPECTED = "3465666636666666663366666666666636636663"
+EXPECTED = "3363535666656666336665636366666666666635"

@@ -29,6 +29,7 @@ FULL = Script(
     ),
     faults=(Fault("recv", "short", 2, "request 1", 4), Fault("accept", "EMFILE")),
     schedule=17,
+    between_lines=True,
     handler="app:Echo",
     server="app.servers:Server",
 )

@@ -59,6 +59,11 @@ def test_to_the_schedule_that_matters() -> None:
     assert shrink(LARGE, lambda script: script.schedule in {5, 7}).schedule == 5
 
 
+def test_to_turns_where_handlers_wait() -> None:
+    script = attrs.evolve(LARGE, between_lines=True)
+    assert not shrink(script, lambda each: each.schedule is not None).between_lines
+
+
 def test_to_two_clients_where_it_takes_two() -> None:
     small = shrink(LARGE, lambda script: sum(b"d" in c.sent for c in script.clients) >= 2)
     assert [client.actions for client in small.clients] == [(Connect(), Send(b"d"))] * 2

@@ -37,6 +37,7 @@ class Planted:
     faults: Sequence[FaultRule] = DEFAULT_FAULTS
     invariants: Sequence[Invariant] = ()
     without: Sequence[str] = ()
+    between_lines: bool = False
     # What the client of the happy-path test gets.
     reply: bytes = b"HELLO\nAND GOOD BYE\n"
 
@@ -122,6 +123,15 @@ PLANTED = (
         found_by="tickets are unique",
         invariants=(tickets_are_unique,),
         without=(INDEPENDENT_OF_OTHERS, INDEPENDENT_OF_CUTS),
+        reply=b"HELLO\nAND GOOD BYE\n#0",
+    ),
+    Planted(
+        "a race between two lines",
+        **handlers(streams.RaceFaulty, streams.RaceCorrect),
+        found_by="tickets are unique",
+        invariants=(tickets_are_unique,),
+        without=(INDEPENDENT_OF_OTHERS, INDEPENDENT_OF_CUTS),
+        between_lines=True,
         reply=b"HELLO\nAND GOOD BYE\n#0",
     ),
     Planted(

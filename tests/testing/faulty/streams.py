@@ -215,6 +215,28 @@ class TicketCorrect(StreamRequestHandler):
         self.wfile.write(text.upper() + b"#%d" % ticket)
 
 
+class RaceFaulty(StreamRequestHandler):
+    """Counts in three lines, with nothing to wait for between them."""
+
+    def handle(self) -> None:
+        text = self.rfile.read()
+        ticket = vars(self.server).get("tickets", 0)
+        following = ticket + 1
+        self.server.tickets = following
+        self.wfile.write(text.upper() + b"#%d" % ticket)
+
+
+class RaceCorrect(StreamRequestHandler):
+    def handle(self) -> None:
+        lock: Any = vars(self.server).setdefault("lock", threading.Lock())
+        text = self.rfile.read()
+        with lock:
+            ticket = vars(self.server).get("tickets", 0)
+            following = ticket + 1
+            self.server.tickets = following
+        self.wfile.write(text.upper() + b"#%d" % ticket)
+
+
 class TimeoutKeptFaulty(StreamRequestHandler):
     """Gives the client five seconds for its name, and then for everything else, too."""
 
