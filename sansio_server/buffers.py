@@ -44,11 +44,6 @@ class ReadBuffer:
         return len(self._data) - self._start
 
     @property
-    def limit(self) -> int:
-        """The most bytes a delimiter may be away."""
-        return self._limit
-
-    @property
     def at_eof(self) -> bool:
         """Whether all bytes have come and all have been taken."""
         return self._eof and not len(self)
