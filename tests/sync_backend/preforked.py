@@ -171,7 +171,3 @@ def wait_for_end(pid: int) -> None:
 
 
 ALL = pytest.mark.parametrize("function", [plain, with_threads, with_pool])
-
-
-def number_of(report: str) -> str:
-    return report.partition("request ")[2].partition(" ")[0]

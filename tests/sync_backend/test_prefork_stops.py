@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import sys
@@ -15,7 +16,6 @@ from tests.sync_backend.preforked import (
     ALL,
     ask,
     make,
-    number_of,
     plain,
     served,
     visit_to_end,
@@ -63,7 +63,7 @@ def test_a_drain_cuts_those_who_stay(function: Any) -> None:
     report = "\n".join(said)
     assert "0 left behind" in report
     if function is plain:
-        assert f"request {number_of(report)} from 'worker {pid}'" in report
+        assert re.search(rf"request \d+ from 'worker {pid}'", report)
         assert f"worker process {pid}" in report
 
 
