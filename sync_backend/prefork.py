@@ -114,6 +114,7 @@ class PreforkMixIn(SharedListenerMixIn):
             lambda channel: self._be_worker(channel, poll_interval),
             self._on_signal,
             self._name(),
+            begin=self._forget_parent,
             new_row=lambda: mmap.mmap(-1, _ROW.size),
             on_exit=self._worker_left,
         )
@@ -239,7 +240,6 @@ class PreforkMixIn(SharedListenerMixIn):
 
     def _be_worker(self, channel: Channel, poll_interval: float | None) -> int:
         """Serve until this worker is told to stop, or has had enough; return its exit status."""
-        self._forget_parent()
         self._channel = channel
         self._shares_listener = True
         if self.max_requests is not None:
@@ -255,7 +255,7 @@ class PreforkMixIn(SharedListenerMixIn):
         return 0
 
     def _forget_parent(self) -> None:
-        """Keep of the server what is a worker's."""
+        """Keep of the server what is a worker's. A stop that came in between would be lost."""
         self._control.after_fork()
         self._supervisors = ()
         self._past = self.active_children = None

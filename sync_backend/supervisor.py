@@ -136,6 +136,7 @@ class Supervisor:
     :param work: what a worker does; it returns the exit status.
     :param on_signal: called in a worker by each SIGTERM, in the middle of that.
     :param name: whose workers they are, for the log.
+    :param begin: called in a worker first of all, when no signal can come in between.
     :param new_row: makes memory that a worker shares with its supervisor.
     :param on_exit: called with each worker that was reaped and how it came to its end.
     """
@@ -147,6 +148,7 @@ class Supervisor:
         on_signal: Callable[[Channel], object],
         name: str,
         *,
+        begin: Callable[[], object] = lambda: None,
         new_row: Callable[[], Any] = lambda: None,
         on_exit: Callable[[Worker, Fate], object] = lambda worker, fate: None,
     ) -> None:
@@ -155,6 +157,7 @@ class Supervisor:
         self._work = work
         self._on_signal = on_signal
         self._name = name
+        self._begin = begin
         self._new_row = new_row
         self._on_exit = on_exit
         self._children = Children()
@@ -336,6 +339,7 @@ class Supervisor:
         status = 1
         try:
             self.close()
+            self._begin()
             _take_signals(lambda: self._hear_signal(channel), self._signals or set())
             status = self._work(channel)
         except SystemExit as error:

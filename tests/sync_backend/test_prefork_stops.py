@@ -9,11 +9,11 @@ import signal
 import sys
 from typing import Any
 
-from sync_backend import (
-    PreforkTCPServer,
-)
+from sansio_server.lifecycle import Lifecycle
+from sync_backend import PreforkTCPServer
 from tests.sync_backend.preforked import (
     ALL,
+    Who,
     ask,
     make,
     plain,
@@ -22,6 +22,7 @@ from tests.sync_backend.preforked import (
     wait_for_end,
 )
 from tests.sync_backend.support import (
+    HERE,
     Program,
     hear,
     say,
@@ -51,6 +52,33 @@ def test_closing_need_not_wait() -> None:
         client.close()
         server.program.end()
         wait_for_end(pid)
+
+
+def test_a_worker_is_stopped_in_the_middle_of_its_beginning() -> None:
+    with Program(stopped_at_once) as program:
+        assert program.end() == ["closed 0"]
+    assert program.errors == ""
+
+
+def stopped_at_once() -> None:
+    forget = Lifecycle.forget_loops
+
+    def interrupted(lifecycle: Lifecycle) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        forget(lifecycle)
+
+    Lifecycle.forget_loops = interrupted  # type: ignore[assignment,method-assign]
+
+    class Stopped(PreforkTCPServer):
+        processes = 1
+
+        def _worker_left(self, *args: Any) -> None:
+            super()._worker_left(*args)
+            self.shutdown()
+
+    with Stopped(HERE, Who) as server:
+        server.serve_forever()
+    say("closed", server.counters.closed)
 
 
 @ALL
