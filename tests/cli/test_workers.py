@@ -25,6 +25,7 @@ VERSION = """
 import os
 def handler(request, address, server):
     request.sendall(b"%d {version}" % os.getpid())
+    request.recv(1024)
 """
 
 
@@ -108,9 +109,10 @@ def test_those_who_replace_others_load_the_handler_anew(tmp_path: Path) -> None:
 def test_if_the_new_one_does_not_begin_the_old_ones_stay(tmp_path: Path) -> None:
     module = tmp_path / "served_module.py"
     module.write_text(VERSION.format(version="old"))
-    with serving("served_module:handler", *TWO, cwd=tmp_path) as server:
-        wait_until(lambda: len(workers_of(server)) == 2)
-        before = workers_of(server)
+    with serving("served_module:handler", *TWO, "--backend", "inline", cwd=tmp_path) as server:
+        with server.connect() as one, server.connect() as other:  # who loads later finds an error
+            before = {int(client.recv(1024).split()[0]) for client in (one, other)}
+        assert len(before) == 2
         module.write_text("1 / 0  # longer than what was cached")
         server.send(signal.SIGHUP)
         assert server.process.stderr is not None
