@@ -16,7 +16,8 @@ from sync_backend.sharing import SharedListenerMixIn
 from . import running
 from .addresses import Address, Kind
 from .backends import Plan
-from .running import ENDED, Events
+from .events import Events
+from .running import ENDED
 
 __all__ = ["serve", "server_class"]
 

@@ -14,7 +14,8 @@ from . import running
 from .addresses import Address, Kind
 from .backends import Plan
 from .console import REFUSED, CommandError
-from .running import ENDED, Events
+from .events import Events
+from .running import ENDED
 
 __all__ = ["serve", "server_class"]
 

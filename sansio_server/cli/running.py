@@ -10,11 +10,9 @@ import math
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from queue import Empty, SimpleQueue
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -27,13 +25,13 @@ from sansio_server.trace import Trace
 from .addresses import Address, Kind, resolve
 from .backends import Plan
 from .console import REFUSED, CommandError, complain, say
+from .events import Events
 from .signals import telling
 from .unix_paths import OwnPathMixIn
 from .worker_records import own_path
 
 __all__ = [
     "ENDED",
-    "Events",
     "Front",
     "Served",
     "begin_trace",
@@ -49,8 +47,6 @@ _Self = TypeVar("_Self", bound="Served")
 #: that blocks its thread blocks the drain, too.
 _LATENESS: Final = 1.0
 
-#: What the main thread is told: :data:`ENDED`, :data:`CLOSED` or a signal.
-Events = SimpleQueue[Any]
 #: A loop has ended.
 ENDED: Final = "a loop has ended"
 #: A server that was told to stop is closed and drained.
@@ -250,9 +246,8 @@ def run(plan: Plan, way: type[Served]) -> int:
     :param way: how to serve.
     :raises CommandError: an address cannot be bound, or the trace not be written.
     """
-    events: Events = SimpleQueue()
     front = plan.front or Front()
-    with front.telling(events.put), ExitStack() as files:
+    with closing(Events()) as events, front.telling(events.put), ExitStack() as files:
         traces = [files.enter_context(closing(trace)) for trace in _open_traces(plan)]
         opened = _open_all(plan, way, events)
         _trace(opened, traces)
@@ -346,10 +341,8 @@ def _stop(opened: list[Served], events: Events, limits: Limits, front: Front) ->
         served.stop()
     front.stopping()
     while not all(served.closed for served in opened):
-        left = min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
-        try:
-            event = events.get(timeout=left)
-        except Empty:
+        event = events.get(deadline)
+        if event is None:
             return
         if isinstance(event, signal.Signals):
             _force(opened, event)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from queue import SimpleQueue
+import time
+from contextlib import closing
 
 import pytest
 
@@ -14,7 +15,8 @@ from sansio_server.cli.addresses import Address
 from sansio_server.cli.backends import Plan
 from sansio_server.cli.blocking import _Served, server_class
 from sansio_server.cli.console import CommandError
-from sansio_server.cli.running import CLOSED, ENDED, Events
+from sansio_server.cli.events import Events
+from sansio_server.cli.running import CLOSED, ENDED
 from sansio_server.limits import Limits
 from tests.cli.commands import PATIENCE, serving
 from tests.cli.handlers import Upper
@@ -50,7 +52,7 @@ def test_server_classes_have_the_names_that_people_know() -> None:
 
 
 def test_a_stop_before_the_loop_has_begun_is_no_failure() -> None:
-    events: Events = SimpleQueue()
+    events = Events()
     plan = Plan(Upper, (Address("tcp", "127.0.0.1"),), "inline", Limits(drain_timeout=PATIENCE))
     closed = threading.Event()
     served = _Served.open(plan, plan.addresses[0], events)
@@ -67,7 +69,8 @@ def test_a_stop_before_the_loop_has_begun_is_no_failure() -> None:
         serve()
 
     served._loop = threading.Thread(target=serve_late)
-    _Served.start([served])
-    served.stop()
-    assert {events.get(timeout=PATIENCE) for _ in range(2)} == {ENDED, CLOSED}
+    with closing(events):
+        _Served.start([served])
+        served.stop()
+        assert {events.get(time.monotonic() + PATIENCE) for _ in range(2)} == {ENDED, CLOSED}
     assert served.failure is None

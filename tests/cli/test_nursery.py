@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from queue import SimpleQueue
+import time
+from contextlib import closing
 
 import pytest
 
@@ -11,8 +12,9 @@ import trio_backend
 from sansio_server.cli import main
 from sansio_server.cli.addresses import Address
 from sansio_server.cli.backends import Plan
+from sansio_server.cli.events import Events
 from sansio_server.cli.nursery import _Served, server_class
-from sansio_server.cli.running import CLOSED, ENDED, Events
+from sansio_server.cli.running import CLOSED, ENDED
 from sansio_server.limits import Limits
 from tests.cli.commands import PATIENCE, serving
 from tests.cli.handlers import Upper
@@ -87,10 +89,11 @@ def test_server_classes_have_the_names_that_people_know() -> None:
 
 
 def test_a_stop_before_the_task_has_begun_is_no_failure() -> None:
-    events: Events = SimpleQueue()
+    events = Events()
     plan = Plan(Upper, (Address("tcp", "127.0.0.1"),), "trio", Limits())
     served = _Served.open(plan, plan.addresses[0], events)
-    served.stop()
-    _Served.start([served])
-    assert {events.get(timeout=PATIENCE) for _ in range(2)} == {ENDED, CLOSED}
+    with closing(events):
+        served.stop()
+        _Served.start([served])
+        assert {events.get(time.monotonic() + PATIENCE) for _ in range(2)} == {ENDED, CLOSED}
     assert served.failure is None
