@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from .channels import BUFFER_SIZE, End, connect_ends, os_error
 from .scheduler import Signal
 
 if TYPE_CHECKING:
-    from .socket_base import MemorySocket
     from .world import World
 
-__all__ = ["Listening", "Network"]
+__all__ = ["Endpoint", "Listening", "Network"]
 
 #: Descriptors of memory sockets are larger than any of the system's.
 _FIRST_DESCRIPTOR: Final = 1_000_000
@@ -43,6 +42,24 @@ class Listening:
         self.is_open = True
 
 
+class Endpoint(Protocol):
+    """What a socket is to the network.
+
+    :ivar label: what its moments are told of; None for the actor who moves.
+    :ivar address: its own address.
+    :ivar listening: who waits to be accepted; None where it does not listen.
+    """
+
+    family: int
+    label: str | None
+    address: Any
+    listening: Listening | None
+
+    @property
+    def type(self) -> int:
+        """SOCK_STREAM or SOCK_DGRAM."""
+
+
 class Network:
     """Addresses, and who has them.
 
@@ -52,30 +69,30 @@ class Network:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.sockets: dict[int, MemorySocket] = {}
+        self.sockets: dict[int, Endpoint] = {}
         self.buffer_size = BUFFER_SIZE
         self._descriptors = _FIRST_DESCRIPTOR
         self._ports = {"server": _SERVER_PORTS, "client": _CLIENT_PORTS}
-        self._bound: dict[Any, MemorySocket] = {}
+        self._bound: dict[Any, Endpoint] = {}
 
-    def new_descriptor(self, sock: MemorySocket) -> int:
+    def new_descriptor(self, sock: Endpoint) -> int:
         """Return a descriptor for *sock*, which no other had or will have."""
         self._descriptors += 1
         self.sockets[self._descriptors] = sock
         return self._descriptors
 
-    def find(self, descriptor: int) -> MemorySocket | None:
+    def find(self, descriptor: int) -> Endpoint | None:
         """Return the open socket with this descriptor."""
         return self.sockets.get(descriptor)
 
     # Addresses.
 
-    def _key(self, sock: MemorySocket, address: Any) -> Any:
+    def _key(self, sock: Endpoint, address: Any) -> Any:
         if sock.family == _UNIX:
             return (sock.type, sock.family, address)
         return (sock.type, sock.family, address[1])
 
-    def bind(self, sock: MemorySocket, address: Any, *, client: bool = False) -> Any:
+    def bind(self, sock: Endpoint, address: Any, *, client: bool = False) -> Any:
         """Give *sock* an address; return it in the form that the family has for it.
 
         :raises OSError: it is taken.
@@ -88,7 +105,7 @@ class Network:
         self._bound[key] = sock
         return address
 
-    def _complete(self, sock: MemorySocket, address: Any, who: str) -> Any:
+    def _complete(self, sock: Endpoint, address: Any, who: str) -> Any:
         if sock.family == _UNIX:
             if not isinstance(address, (str, bytes)):
                 raise TypeError(f"a Unix socket's address is a path, not {address!r}")
@@ -106,13 +123,13 @@ class Network:
             return (host or "::", port, *(address[2:] or (0, 0)))
         return (host or "0.0.0.0", port)
 
-    def unbind(self, sock: MemorySocket) -> None:
+    def unbind(self, sock: Endpoint) -> None:
         """Let another have the address of *sock*."""
         for key, holder in list(self._bound.items()):
             if holder is sock:
                 del self._bound[key]
 
-    def at(self, sock: MemorySocket, address: Any) -> MemorySocket | None:
+    def at(self, sock: Endpoint, address: Any) -> Endpoint | None:
         """Return the socket at *address*, of the kind of *sock*, if there is one."""
         try:
             return self._bound.get(self._key(sock, address))
@@ -121,7 +138,7 @@ class Network:
 
     # Connections.
 
-    def connect(self, sock: MemorySocket, address: Any, deadline: float) -> tuple[End, Any]:
+    def connect(self, sock: Endpoint, address: Any, deadline: float) -> tuple[End, Any]:
         """Connect *sock* to who listens at *address*; return its end, and the peer's address.
 
         Waits while the backlog of the listener is full.
