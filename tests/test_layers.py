@@ -49,6 +49,22 @@ COMPUTES = {
     "typing",
 }
 
+# The parts of the testing kit, and what each may import of the parts above it.
+KIT = {
+    "timeline": set[str](),
+    "scripts": set[str](),
+    "runs": {"timeline", "scripts"},
+    "world": {"timeline", "scripts"},
+    "sockets": {"timeline", "scripts", "world"},
+    "servers": {"timeline", "scripts", "world", "sockets"},
+    "simulation": {"timeline", "scripts", "runs", "world", "sockets", "servers"},
+    "real_sockets": {"timeline", "scripts", "runs", "servers"},
+    "recording": set[str](),
+    "offline": {"recording"},
+}
+# What stands above them all: the fronts for pytest and for Hypothesis, which alone import these.
+KIT_FRONTS = {"__init__.py", "machine.py", "plugin.py", "strategies.py"}
+
 FOR_TYPES = {"_typeshed", "typing_extensions"}
 
 
@@ -115,6 +131,30 @@ def test_the_core_takes_only_what_computes_from_the_standard_library() -> None:
     """The linter knows what is banned; this finds what nobody has thought of banning."""
     taken = {module.split(".")[0] for path in core_modules() for module, _ in imported_names(path)}
     assert taken - COMPUTES - {"attrs", "socket"} == set()
+
+
+def test_the_parts_of_the_kit_have_an_order() -> None:
+    parts = list(KIT)
+    for at, part in enumerate(parts):
+        assert KIT[part] <= set(parts[:at])
+    kit = ROOT / "sansio_server" / "testing"
+    assert {path.parent.name for path in kit.glob("*/*.py")} == set(parts)
+    assert {path.name for path in kit.glob("*.py")} == KIT_FRONTS
+
+
+@pytest.mark.parametrize("part", KIT)
+def test_a_part_of_the_kit_knows_only_those_above_it(part: str) -> None:
+    """Imports for types count, too: a part that is read needs no other than these."""
+    kit = "sansio_server.testing"
+    allowed = {f"{kit}.{each}" for each in KIT[part]}
+    strays = [
+        f"{path.relative_to(ROOT)}: {module}"
+        for path in (ROOT / "sansio_server" / "testing" / part).glob("*.py")
+        for module, _ in imported_names(path)
+        if (module.startswith(kit) and ".".join(module.split(".")[:3]) not in allowed)
+        or module.split(".")[0] in {"hypothesis", "pytest"}
+    ]
+    assert strays == []
 
 
 @pytest.mark.parametrize("package", ["sansio_server", "sync_backend"])

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sansio_server.testing.actions import ACTIONS, ClientScript
-from sansio_server.testing.script import Script, script_from_json
+from sansio_server.testing.scripts.actions import ACTIONS, ClientScript
+from sansio_server.testing.scripts.script import Script, script_from_json
 
 from .console import REFUSED, CommandError
 
@@ -18,8 +18,8 @@ __all__ = ["read_clients"]
 def read_clients(name: str) -> list[ClientScript]:
     """Return the clients of a file.
 
-    In a Python file they are: each :class:`~sansio_server.testing.actions.ClientScript` and
-    :class:`~sansio_server.testing.script.Script` that it has under a name, alone or in a list, and
+    In a Python file they are: each :class:`~sansio_server.testing.ClientScript` and
+    :class:`~sansio_server.testing.Script` that it has under a name, alone or in a list, and
     what each function whose name begins with ``client`` gives when it is called: one of these, or
     actions.
 

@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(f"cannot read {path}: {error.strerror}", REFUSED) from error
     except UnicodeDecodeError:
         raise CommandError(f"{path} is neither a recording nor a script") from None
-    from sansio_server.testing.recording import is_recording  # noqa: PLC0415 - when asked for
+    from sansio_server.testing.recording.format import is_recording  # noqa: PLC0415 - when asked for
 
     if is_recording(text):
         _refuse(args, "a recording is replayed offline", "backend", "handler", "server_class")

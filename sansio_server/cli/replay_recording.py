@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sansio_server.testing.offline import rerun
-from sansio_server.testing.projections import as_table
-from sansio_server.testing.recording import Record, read_recording
-from sansio_server.testing.what_if import what_if
+from sansio_server.testing.offline.projections import as_table
+from sansio_server.testing.offline.rerun import rerun
+from sansio_server.testing.offline.what_if import what_if
+from sansio_server.testing.recording.format import Record, read_recording
 
 from .console import REFUSED, CommandError, say
 

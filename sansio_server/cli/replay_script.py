@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sansio_server.testing.replaying import REAL_BACKENDS, replay
-from sansio_server.testing.runs import Run
-from sansio_server.testing.script import Script, script_from_json
+from sansio_server.testing.real_sockets.replaying import REAL_BACKENDS, replay
+from sansio_server.testing.runs.run import Run
+from sansio_server.testing.scripts.script import Script, script_from_json
 
 from .console import REFUSED, CommandError, say
 from .search_path import look_here
@@ -64,7 +64,7 @@ def _target(script: Script, handler: str | None, server_class: str | None) -> Ta
 
 
 def _in_memory(script: Script, target: Target) -> Run:
-    from sansio_server.testing.simulation import Simulation  # noqa: PLC0415 - for this alone
+    from sansio_server.testing.simulation.simulation import Simulation  # noqa: PLC0415 - for this alone
 
     with Simulation(target.handler, server_class=target.server_class) as simulation:
         return simulation.examine(script)

@@ -292,7 +292,7 @@ def _open_traces(plan: Plan) -> Iterator[_Traced]:
             trace = TraceFile(plan.trace, joined=plan.front is not None)
         yield trace
     if plan.record is not None:
-        from sansio_server.testing.flight_recorder import FlightRecorder  # noqa: PLC0415 - as above
+        from sansio_server.testing.recording.flight_recorder import FlightRecorder  # noqa: PLC0415 - as above
 
         with _telling_of("recording", plan.record):
             path = plan.record if plan.front is None else own_path(plan.record)
@@ -317,7 +317,7 @@ def begin_trace(plan: Plan) -> None:
 def _trace(opened: list[Served], traces: Sequence[_Traced]) -> None:
     if not traces:
         return
-    from sansio_server.testing.flight_recorder import Traces  # noqa: PLC0415 - as above
+    from sansio_server.testing.recording.flight_recorder import Traces  # noqa: PLC0415 - as above
 
     for served in opened:
         served.server.trace = Traces(*(trace.of(str(served.address)) for trace in traces))

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from sansio_server.testing.actions import ClientScript
-from sansio_server.testing.generating import clients_that_send, generate
-from sansio_server.testing.printing import to_source
-from sansio_server.testing.script import Script, script_to_json
-from sansio_server.testing.simulation import Failure, Report, Simulation, simulate
-from sansio_server.testing.timeline_html import Section, page
+from sansio_server.testing.scripts.actions import ClientScript
+from sansio_server.testing.scripts.generating import clients_that_send, generate
+from sansio_server.testing.scripts.printing import to_source
+from sansio_server.testing.scripts.script import Script, script_to_json
+from sansio_server.testing.simulation.simulation import Failure, Report, Simulation, simulate
+from sansio_server.testing.timeline.html_page import Section, page
 
 from .clients_file import read_clients
 from .console import REFUSED, CommandError, say

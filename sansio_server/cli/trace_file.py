@@ -6,7 +6,7 @@ import os
 import threading
 
 from sansio_server.hooks import LOGGER
-from sansio_server.testing.recording import as_line
+from sansio_server.testing.recording.format import as_line
 from sansio_server.trace import Trace, TraceEvent
 
 __all__ = ["TraceFile"]

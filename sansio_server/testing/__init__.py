@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from .actions import (
+from .offline.rerun import Divergence, Rerun, rerun
+from .offline.what_if import Projection, what_if
+from .real_sockets.replaying import REAL_BACKENDS, Replay, replay
+from .recording.flight_recorder import FlightRecorder, Traces, recorded
+from .recording.format import Record, as_records, read_recording
+from .runs.invariants import BUILT_IN, Invariant, check_invariants, excuse_errors
+from .runs.reached import Reached
+from .runs.run import Finding, Run, Seen
+from .scripts.actions import (
     Action,
     ClientScript,
     Close,
@@ -24,23 +32,13 @@ from .actions import (
     Suspend,
     Wait,
 )
-from .adoption import in_memory
-from .clients import Client, DatagramClient
-from .errors import Deadlock, LeftBehind, Stuck
-from .faults import DATAGRAM_FAULTS, DEFAULT_FAULTS, FAULT_KINDS, Fault, FaultRule
-from .flight_recorder import FlightRecorder, Traces, recorded
-from .generating import Variety, clients_that_send, generate
-from .invariants import BUILT_IN, Invariant, check_invariants, excuse_errors
-from .offline import Divergence, Rerun, rerun
-from .playing import play
-from .printing import regression_test, to_source
-from .reached import Reached
-from .recording import Record, as_records, read_recording
-from .replaying import REAL_BACKENDS, Replay, replay
-from .runs import Finding, Run, Seen
-from .script import Script, script_from_json, script_to_json
-from .scripted import ScriptedServer
-from .servers import (
+from .scripts.faults import DATAGRAM_FAULTS, DEFAULT_FAULTS, FAULT_KINDS, Fault, FaultRule
+from .scripts.generating import Variety, clients_that_send, generate
+from .scripts.printing import regression_test, to_source
+from .scripts.script import Script, script_from_json, script_to_json
+from .scripts.shrinking import shrink
+from .servers.adoption import in_memory
+from .servers.classes import (
     BaseServer,
     ForkingMixIn,
     ForkingTCPServer,
@@ -57,12 +55,14 @@ from .servers import (
     UnixDatagramServer,
     UnixStreamServer,
 )
-from .shrinking import shrink
-from .simulation import Failure, Report, Simulation, check, simulate
-from .timeline import Moment, render
-from .timeline_html import Section, page, timeline_page
-from .what_if import Projection, what_if
-from .world import World, current_world
+from .servers.clients import Client, DatagramClient
+from .servers.scripted import ScriptedServer
+from .simulation.playing import play
+from .simulation.simulation import Failure, Report, Simulation, check, simulate
+from .timeline.html_page import Section, page, timeline_page
+from .timeline.moments import Moment, render
+from .world.errors import Deadlock, LeftBehind, Stuck
+from .world.world import World, current_world
 
 __all__ = [
     "BUILT_IN",

@@ -22,8 +22,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from .clients import Client
-from .invariants import (
+from .runs.invariants import (
     BUILT_IN,
     Invariant,
     check_invariants,
@@ -31,10 +30,11 @@ from .invariants import (
     no_errors,
     none_accepted_after_stop,
 )
-from .runs import Run
-from .script import Script
-from .scripted import ScriptedServer
-from .servers import ThreadingTCPServer
+from .runs.run import Run
+from .scripts.script import Script
+from .servers.classes import ThreadingTCPServer
+from .servers.clients import Client
+from .servers.scripted import ScriptedServer
 
 __all__ = ["ServerMachine"]
 

@@ -26,13 +26,13 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from .real_servers import RealServer
-from .replaying import REAL_BACKENDS
-from .scripted import ScriptedServer
-from .servers import ThreadingTCPServer
-from .simulation import Report
-from .simulation import simulate as simulate_seeds
-from .timeline import render
+from .real_sockets.replaying import REAL_BACKENDS
+from .real_sockets.server import RealServer
+from .servers.classes import ThreadingTCPServer
+from .servers.scripted import ScriptedServer
+from .simulation.simulation import Report
+from .simulation.simulation import simulate as simulate_seeds
+from .timeline.moments import render
 
 __all__ = ["scripted_server", "serve", "server_backend", "sim_seed", "simulate"]
 
@@ -148,8 +148,8 @@ def serve(
 
     It returns a server on the backend of ``server_backend``, with ``connect()``,
     ``datagram_client()``, ``shutdown()``, ``drain()``: a :class:`~.scripted.ScriptedServer` or a
-    :class:`~.real_servers.RealServer`. Without a class, requests are served side by side wherever
-    the backend can do that.
+    :class:`~.real_sockets.server.RealServer`. Without a class, requests are served side by side
+    wherever the backend can do that.
     """
     with ExitStack() as held:
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from hypothesis import strategies as st
 
-from .actions import (
+from .scripts.actions import (
     Action,
     ClientScript,
     Close,
@@ -23,8 +23,8 @@ from .actions import (
     SendDatagram,
     Wait,
 )
-from .faults import FAULT_KINDS, Fault
-from .script import Script
+from .scripts.faults import FAULT_KINDS, Fault
+from .scripts.script import Script
 
 __all__ = ["datagram_clients", "faults", "scripts", "stream_clients"]
 

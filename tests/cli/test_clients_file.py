@@ -6,15 +6,15 @@ import pytest
 
 from sansio_server.cli.clients_file import read_clients
 from sansio_server.cli.console import CommandError
-from sansio_server.testing.actions import ClientScript, Close, Connect, Send
-from sansio_server.testing.script import Script, script_to_json
+from sansio_server.testing.scripts.actions import ClientScript, Close, Connect, Send
+from sansio_server.testing.scripts.script import Script, script_to_json
 
 HELLO = ClientScript((Connect(), Send(b"hello\n"), Close()))
 BYE = ClientScript((Connect(), Close()), start=1.0)
 
 CLIENTS = """
-from sansio_server.testing.actions import ClientScript, Close, Connect, Send
-from sansio_server.testing.script import Script
+from sansio_server.testing.scripts.actions import ClientScript, Close, Connect, Send
+from sansio_server.testing.scripts.script import Script
 
 hello = ClientScript((Connect(), Send(b"hello\\n"), Close()))
 _not_meant = ClientScript(())

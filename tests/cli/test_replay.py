@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from sansio_server.cli import main
-from sansio_server.testing.recording import Record, as_line, read_recording
+from sansio_server.testing.recording.format import Record, as_line, read_recording
 from tests.testing.traces import Server
 
 from .commands import run, serving

@@ -10,8 +10,8 @@ import pytest
 
 from sansio_server.cli import main
 from sansio_server.cli.simulate import _message
-from sansio_server.testing.actions import Expect
-from sansio_server.testing.script import script_from_json
+from sansio_server.testing.scripts.actions import Expect
+from sansio_server.testing.scripts.script import script_from_json
 
 from .commands import run
 
@@ -90,7 +90,7 @@ def test_datagrams_are_sent_to_who_serves_them(capsys: pytest.CaptureFixture[str
 def test_clients_may_come_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "clients.py"
     path.write_text(
-        "from sansio_server.testing.actions import Close, Connect, Expect, Send\n"
+        "from sansio_server.testing.scripts.actions import Close, Connect, Expect, Send\n"
         "def client():\n"
         "    yield Connect()\n"
         "    yield Send(b'hello\\n')\n"

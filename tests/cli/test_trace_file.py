@@ -9,7 +9,7 @@ import pytest
 
 from sansio_server import Outcome, TraceEvent, TraceKind
 from sansio_server.cli.trace_file import TraceFile
-from sansio_server.testing.recording import Record, read_recording
+from sansio_server.testing.recording.format import Record, read_recording
 
 
 def test_an_event_is_a_record(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sansio_server.cli.worker_records import KEPT, own_path
-from sansio_server.testing.recording import read_recording
+from sansio_server.testing.recording.format import read_recording
 
 from .commands import run, serving
 

@@ -11,9 +11,10 @@ from types import ModuleType
 from typing import Any
 
 import sansio_server
-from sansio_server.testing import World, current_world, servers
-from sansio_server.testing.datagram_sockets import DatagramSocket
-from sansio_server.testing.stream_sockets import StreamSocket
+from sansio_server.testing import World, current_world
+from sansio_server.testing.servers import classes
+from sansio_server.testing.sockets.datagram import DatagramSocket
+from sansio_server.testing.sockets.stream import StreamSocket
 from tests.parity.recorder import Recorder
 from tests.parity.scenarios import SCENARIOS
 
@@ -24,8 +25,8 @@ _A_MOMENT = 0.001
 def in_memory() -> ModuleType:
     """Return a module with the interface of `socketserver`, but for forks."""
     module = ModuleType("memory")
-    for name in servers.__all__:
-        setattr(module, name, getattr(servers, name))
+    for name in classes.__all__:
+        setattr(module, name, getattr(classes, name))
     for name in ("BaseRequestHandler", "StreamRequestHandler", "DatagramRequestHandler"):
         setattr(module, name, getattr(sansio_server, name))
     return module

@@ -15,7 +15,7 @@ import pytest
 
 import sync_backend
 from sansio_server.testing import Simulation, clients_that_send, generate
-from sansio_server.testing.faults import DATAGRAM_FAULTS, DEFAULT_FAULTS
+from sansio_server.testing.scripts.faults import DATAGRAM_FAULTS, DEFAULT_FAULTS
 from tests.testing.replayed import Upper, UpperAsync, UpperDatagram
 
 ROOT = Path(__file__).parents[2]

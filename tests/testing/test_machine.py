@@ -12,8 +12,8 @@ from hypothesis.stateful import Bundle, rule, run_state_machine_as_test
 
 import sync_backend
 from sansio_server.testing import Client
-from sansio_server.testing.invariants import excuse_errors
 from sansio_server.testing.machine import ServerMachine
+from sansio_server.testing.runs.invariants import excuse_errors
 
 QUICK = settings(
     max_examples=30,

@@ -27,8 +27,8 @@ from sansio_server.testing import (
     ThreadingTCPServer,
     UnixDatagramServer,
 )
-from sansio_server.testing.datagram_sockets import DatagramSocket
-from sansio_server.testing.socket_base import AF_UNIX
+from sansio_server.testing.sockets.base import AF_UNIX
+from sansio_server.testing.sockets.datagram import DatagramSocket
 from tests.testing.replayed import Mute, Raises, Upper
 from tests.testing.stdlib_rules import StdlibRules, StdlibThreads
 

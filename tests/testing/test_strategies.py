@@ -6,7 +6,7 @@ import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
 
-from sansio_server.testing.actions import (
+from sansio_server.testing.scripts.actions import (
     ClientScript,
     Close,
     Connect,
@@ -18,8 +18,8 @@ from sansio_server.testing.actions import (
     SendDatagram,
     Wait,
 )
-from sansio_server.testing.faults import FAULT_KINDS, Fault
-from sansio_server.testing.script import Script, script_from_json, script_to_json
+from sansio_server.testing.scripts.faults import FAULT_KINDS, Fault
+from sansio_server.testing.scripts.script import Script, script_from_json, script_to_json
 from sansio_server.testing.strategies import (
     DATAGRAM_POINTS,
     STREAM_POINTS,

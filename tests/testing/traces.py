@@ -11,7 +11,7 @@ from sansio_server.driver import run_blocking, start_request
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
 from sansio_server.request import Step
-from sansio_server.testing.recording import Record, as_records
+from sansio_server.testing.recording.format import Record, as_records
 from sansio_server.trace import TraceEvent, TraceKind
 from tests.core.memory import MemoryServer
 from tests.core.scripted import Process, ScriptedServer

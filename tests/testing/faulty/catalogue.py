@@ -17,8 +17,8 @@ from sansio_server.testing import (
     SendDatagram,
     clients_that_send,
 )
-from sansio_server.testing.comparing import INDEPENDENT_OF_CUTS, INDEPENDENT_OF_OTHERS
-from sansio_server.testing.invariants import Invariant
+from sansio_server.testing.runs.comparing import INDEPENDENT_OF_CUTS, INDEPENDENT_OF_OTHERS
+from sansio_server.testing.runs.invariants import Invariant
 from tests.testing.faulty import servers, streams
 from tests.testing.replayed import Upper
 

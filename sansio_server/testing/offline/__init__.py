@@ -1,0 +1,1 @@
+"""Recordings run through the core again, as they were and with other limits."""

@@ -1,0 +1,1 @@
+"""What a server was told and decided, in a file: how it is written and read."""

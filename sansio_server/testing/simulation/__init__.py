@@ -1,0 +1,1 @@
+"""Scripts played in memory: one, and a thousand."""
