@@ -210,7 +210,7 @@ class BaseServer(Controlled, Draining):
     def _look(self, poller: Poller, listen: bool, timeout: float) -> bool:
         try:
             return poller.wait(listen, timeout)
-        except ValueError:
+        except (ValueError, OSError):
             if self._is_running():
                 raise
             return False  # somebody closed the server meanwhile
