@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
+from sansio_server.testing.world.errors import is_injected
 from sansio_server.trace import TraceKind
 
 from .run import Finding, Run
@@ -160,16 +161,12 @@ def _errors(run: Run, meant: tuple[type[BaseException], ...]) -> Iterator[str]:
             continue  # but who reports that a peer is gone need not fail by it
         if not isinstance(error, Exception) and cut[event.request]:
             continue  # how an event loop ends who was cut
-        if starting and event.what == "process_request" and _is_injected(error):
+        if starting and event.what == "process_request" and is_injected(error):
             continue
         text = f"{type(error).__name__}: {error}"
         if (event.request, text) not in told:  # it passes through one hook after the other
             told.add((event.request, text))
             yield f"{event.what} of request {event.request} raised {text}"
-
-
-def _is_injected(error: object) -> bool:
-    return getattr(error, "injected", False) is True
 
 
 def _requests(run: Run, kind: TraceKind, what: str | None = None) -> Counter[int]:

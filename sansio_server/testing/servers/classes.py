@@ -12,7 +12,7 @@ from sansio_server.request import Step
 from sansio_server.testing.sockets.base import AF_UNIX, MemorySocket
 from sansio_server.testing.sockets.datagram import DatagramSocket
 from sansio_server.testing.sockets.stream import StreamSocket
-from sansio_server.testing.world.errors import Unwound
+from sansio_server.testing.world.errors import Unwound, injected
 from sansio_server.testing.world.scheduler import Actor
 from sansio_server.trace import TraceKind
 from sync_backend.runtime import BlockingRequest
@@ -145,9 +145,7 @@ class ThreadingMixIn(_Server):
         """
         place = self._place_of(request, client_address)
         if self.world.fault("thread") is not None:
-            error = RuntimeError("can't start new thread")
-            error.injected = True  # type: ignore[attr-defined] # no mistake of the program's
-            raise error
+            raise injected(RuntimeError("can't start new thread"))
 
         def work() -> None:
             me = self.world.me()

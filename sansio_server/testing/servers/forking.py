@@ -17,9 +17,10 @@ import attrs
 from sansio_server.ledger import Ledger, Place
 from sansio_server.request import Step
 from sansio_server.testing.sockets.base import MemorySocket
+from sansio_server.testing.sockets.datagram import DatagramSocket
 from sansio_server.testing.sockets.stream import StreamSocket
 from sansio_server.testing.world.channels import os_error
-from sansio_server.testing.world.errors import Unwound
+from sansio_server.testing.world.errors import Unwound, injected
 from sansio_server.testing.world.scheduler import Actor, Signal
 from sansio_server.trace import Trace, TraceEvent, TraceKind
 from sync_backend import forks
@@ -106,10 +107,12 @@ class ForkingMixIn(_Mixed):
         place = self._place_of(request, client_address)
         fault = self.world.fault("fork")
         if fault is not None:
-            raise os_error(getattr(errno, fault.kind))
+            raise injected(os_error(getattr(errno, fault.kind)))
         pid = self.world.new_number("pid", _FIRST_PID)
-        lent = request.dup() if isinstance(request, StreamSocket) else request
+        lent, own = _as_in_child(request)
         child = self._copy_for_child(place, lent)
+        if own is not None:
+            self._give_to(child, own)
 
         def work() -> None:
             try:
@@ -119,13 +122,21 @@ class ForkingMixIn(_Mixed):
             except BaseException as error:  # noqa: BLE001 - a real child exits with status 1
                 self.world.report(self.world.me(), error, in_thread=False)
             finally:
-                if isinstance(lent, StreamSocket):
-                    lent.abandon()  # as the system does with what a process leaves open
+                if own is not None:
+                    own.abandon()  # as the system does with what a process leaves open
 
         actor = self.world.spawn(f"request {place.number}", work)
+        actor.pid = pid
         actor.on_end = self._child_exited
         self._children.actors[pid] = actor
         self._served_by_child(pid, request, place)
+
+    def _give_to(self, child: Any, own: MemorySocket) -> None:
+        """Let *child* have *own* in place of its parent's."""
+        if isinstance(own, DatagramSocket):
+            child.socket = own  # it replies by the server's
+        elif self.trace is not None:
+            child._observed(own)
 
     def _child_exited(self) -> None:
         self.world.tell(self._children.exited)
@@ -174,6 +185,17 @@ class ForkingMixIn(_Mixed):
         actor = self._children.actors.get(place.worker)
         where = super()._where(place)
         return where if actor is None else f"{where}\n{actor.stack()}"
+
+
+def _as_in_child(request: Any) -> tuple[Any, MemorySocket | None]:
+    """Return *request* as a child has it, and the socket in it that is the child's own."""
+    if isinstance(request, StreamSocket):
+        own: MemorySocket = request.dup()
+        return own, own
+    if isinstance(request, tuple) and request and isinstance(request[-1], DatagramSocket):
+        own = request[-1].dup()
+        return (*request[:-1], own), own
+    return request, None
 
 
 def _copied(value: Any, memo: dict[int, Any]) -> Any:

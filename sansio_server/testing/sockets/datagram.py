@@ -148,5 +148,18 @@ class DatagramSocket(MemorySocket):
                 self._packets.append(packet)
                 self.world.tell(self._arrived)
 
+    def dup(self) -> DatagramSocket:
+        """Return another socket at the same address, with the same datagrams.
+
+        What is sent there arrives as long as this one is open.
+        """
+        self._check_open()
+        other = DatagramSocket(self.world, self.family, label=self.label)
+        other.address, other.peer_address = self.address, self.peer_address
+        other.observer = self.observer
+        other._packets, other._arrived = self._packets, self._arrived
+        other._timeout = self._timeout
+        return other
+
     def _let_go(self) -> None:
         self.world.tell(self._arrived)

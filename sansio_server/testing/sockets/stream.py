@@ -250,6 +250,7 @@ class StreamSocket(MemorySocket):
             self.peer_address,
             self.peer_label,
         )
+        other._timeout = self._timeout
         end.holders += 1
         other.end = end
         return other

@@ -1,4 +1,4 @@
-"""What a world puts in the place of the clock, of locks and of threads while it runs.
+"""What a world puts in the place of the clock, of locks, threads and pids while it runs.
 
 Each of these functions looks who calls it: for a thread that is part of a world it does what the
 world does, for all others what it always did. What was imported by name before (``from time import
@@ -8,6 +8,7 @@ sleep``) is not seen here; nor is what is written in C and waits by itself.
 from __future__ import annotations
 
 import math
+import os
 import queue
 import socket
 import socketserver
@@ -74,6 +75,19 @@ def _full_name(world: World, name: str = "") -> str:
     return name or "localhost"
 
 
+_own_pid: Final = os.getpid
+_parents_pid: Final = os.getppid
+
+
+def _pid(world: World) -> int:
+    pid = world.current.pid
+    return _own_pid() if pid is None else pid
+
+
+def _ppid(world: World) -> int:
+    return _parents_pid() if world.current.pid is None else _own_pid()
+
+
 def _start_in(world: World, thread: Thread) -> None:
     """Let *thread* be an actor of the world instead of one of the system's.
 
@@ -135,6 +149,9 @@ _PLACES: Final[tuple[tuple[Any, str, Callable[..., Any]], ...]] = (
     (queue, "SimpleQueue", _simple_queue),
     (Thread, "start", _start_in),
     (socket, "getfqdn", _full_name),
+    # Children are virtual.
+    (os, "getpid", _pid),
+    (os, "getppid", _ppid),
 )
 
 _guard: Final = threading.Lock()

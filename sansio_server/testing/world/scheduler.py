@@ -55,6 +55,7 @@ class Actor:
     :ivar on_end: called then; must not wait.
     :ivar failure: what it raised, once it has ended.
     :ivar thread: the ident of its thread; None before it has begun, and when it has ended.
+    :ivar pid: of the virtual child process that it is in; None in the one that there is.
     """
 
     def __init__(self, name: str, seed: int | None) -> None:
@@ -66,6 +67,7 @@ class Actor:
         self.on_end: Callable[[], object] | None = None
         self.failure: BaseException | None = None
         self.thread: int | None = None
+        self.pid: int | None = None
         self.waits_for = ""
         self.signals: tuple[Signal, ...] = ()
         self.waits = False
@@ -240,6 +242,7 @@ class Scheduler:
         :raises RuntimeError: no thread can be started.
         """
         actor = Actor(name, self.seed)
+        actor.pid = self.current.pid
 
         def run() -> Callable[[], object]:
             actor.gate.acquire()

@@ -19,6 +19,7 @@ from sansio_server.testing.runs.invariants import (
 from sansio_server.testing.runs.run import Run, Seen
 from sansio_server.testing.scripts.faults import Fault
 from sansio_server.testing.scripts.script import Script
+from sansio_server.testing.world.errors import injected
 
 K = TraceKind
 
@@ -43,11 +44,6 @@ RUN = Run(script=Script(()), trace=GOOD, clients=(Seen((b"A",)),))
 
 def raised(error: BaseException, hook: str = "finish_request", request: int = 1) -> TraceEvent:
     return event(K.ERROR, request, hook, error)
-
-
-def injected(error: OSError) -> OSError:
-    error.injected = True  # type: ignore[attr-defined]
-    return error
 
 
 def report(*, ended: bool) -> DrainReport:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import errno
+import os
+import threading
 import time
 from typing import Any
 
 import attrs
 import pytest
 
-from sansio_server import DatagramRequestHandler, StreamRequestHandler
+from sansio_server import (
+    BaseRequestHandler,
+    DatagramRequestHandler,
+    StreamRequestHandler,
+    TraceKind,
+)
 from sansio_server.testing import (
     ForkingTCPServer,
     ForkingUDPServer,
@@ -68,6 +75,38 @@ def test_datagrams(server_class: Any) -> None:
         assert client.recv() == b"HELLO"
 
 
+def test_a_child_answers_a_datagram_though_the_server_is_closed() -> None:
+    class Later(DatagramRequestHandler):
+        def handle(self) -> None:
+            time.sleep(5.0)
+            self.wfile.write(self.packet.upper())
+
+    with ScriptedServer(Later, ForkingUDPServer, block_on_close=False) as server:
+        client = server.datagram_client()
+        client.send(b"hello")
+        server.run()
+        server.shutdown()
+        server.server.server_close()
+        assert client.recv(timeout=10.0) == b"HELLO"
+
+
+def test_what_a_child_has_of_its_connection_is_what_its_parent_had() -> None:
+    class Waits(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"%g" % self.request.gettimeout())
+
+    class Sets(ForkingTCPServer):
+        def get_request(self) -> Any:
+            request, client_address = super().get_request()
+            request.settimeout(5.0)
+            return request, client_address
+
+    with ScriptedServer(Waits, Sets) as server:
+        assert server.connect().read_to_end() == b"5"
+    moved = [event for event in server.trace if event.kind is TraceKind.BYTES]
+    assert [(event.request, event.what, event.detail) for event in moved] == [(1, "out", 1)]
+
+
 def test_what_children_change_is_theirs() -> None:
     class Counts(ForkingTCPServer):
         def __init__(self, *args: Any) -> None:
@@ -86,6 +125,25 @@ def test_what_children_change_is_theirs() -> None:
     with ScriptedServer(None, Counts) as server:
         assert [server.connect().read_to_end() for _ in range(3)] == [b"1 a", b"1 b", b"1 c"]
         assert server.server.seen == []
+
+
+def test_each_child_has_a_pid_of_its_own() -> None:
+    class Tells(StreamRequestHandler):
+        def handle(self) -> None:
+            pids = [os.getpid()]
+            thread = threading.Thread(target=lambda: pids.append(os.getpid()))
+            thread.start()
+            thread.join()
+            self.wfile.write(b"%d %d %d\n" % (os.getppid(), *pids))
+
+    real = b"%d" % os.getpid()
+    with ScriptedServer(Tells, ForkingTCPServer) as server:
+        told = [server.connect().readline().split() for _ in range(2)]
+        assert b"%d" % os.getpid() == real
+    assert told == [[real, b"100000", b"100000"], [real, b"100001", b"100001"]]
+    parent = os.getppid()
+    with ScriptedServer(Tells) as server:
+        assert server.connect().readline().split() == [b"%d" % parent, real, real]
 
 
 def test_a_stop_asked_for_by_a_child_is_the_childs() -> None:
