@@ -143,7 +143,8 @@ class MemoryClient:
             port = _FIRST_PORT + _PORTS * self._number + self._sockets % _PORTS
             self._sockets += 1
             sock.bind(("::1" if sock.family == AF_INET6 else "127.0.0.1", port))
-        self._stage.address_of(self._number, sock.address)
+        if sock.address:
+            self._stage.address_of(self._number, sock.address)
 
     def _close(self) -> None:
         for each in (self._client, self._packets):

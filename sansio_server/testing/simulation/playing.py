@@ -265,8 +265,8 @@ class _Stage:
         self._trace.append(event)
         number = event.request
         if event.kind is TraceKind.ACCEPT:
-            client = self._addresses.get(event.detail)
-            if client is not None:
+            client = self._addresses.get(event.detail) or self._accepted()
+            if client:
                 self._served[number] = client
         elif event.kind in _SPOILS or event.what == "shed_request":
             self._spoilt.add(number)
@@ -274,6 +274,11 @@ class _Stage:
         if what is not None:
             who = f"request {number}" if number else None
             self._world.record(what, _detail(event), who)
+
+    def _accepted(self) -> int:
+        """Return who was accepted last, by name: clients on Unix sockets have no address."""
+        kind, _, number = self._world.network.accepted.partition(" ")
+        return int(number) if kind == "client" else 0
 
     def _left_over(self) -> tuple[str, ...]:
         """Return what has not ended though the server is closed and all clients are gone."""

@@ -82,6 +82,7 @@ class StreamSocket(MemorySocket):
             end,
             label,
         )
+        self.world.network.accepted = label
         self.world.record("accept", label)
         return sock, address
 

@@ -65,12 +65,14 @@ class Network:
 
     :ivar sockets: the open sockets by their descriptors.
     :ivar buffer_size: how many bytes fit into a connection in each direction.
+    :ivar accepted: the label of the client whose connection was accepted last.
     """
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.sockets: dict[int, Endpoint] = {}
         self.buffer_size = BUFFER_SIZE
+        self.accepted = ""
         self._descriptors = _FIRST_DESCRIPTOR
         self._ports = {"server": _SERVER_PORTS, "client": _CLIENT_PORTS}
         self._bound: dict[Any, Endpoint] = {}

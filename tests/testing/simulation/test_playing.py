@@ -48,6 +48,18 @@ def one(*actions: Action, **rest: Any) -> Script:
 ECHO = one(Connect(), Send(b"a\n"), ReceiveLine(), Close())
 
 
+@pytest.mark.parametrize(
+    "server_class",
+    [sync_backend.ThreadingTCPServer, sync_backend.UnixStreamServer, sync_backend.UDPServer],
+)
+def test_whose_requests_they_are(server_class: type) -> None:
+    streams = server_class is not sync_backend.UDPServer
+    greeting = (Connect(), Close()) if streams else (SendDatagram(b"hello"),)
+    clients = (ClientScript(greeting, start=2.0), ClientScript(greeting, start=1.0))
+    handler = replayed.Upper if streams else replayed.UpperDatagram
+    assert play(Script(clients), handler, server_class=server_class).served == {1: 2, 2: 1}
+
+
 @pytest.mark.parametrize("handler", [replayed.Upper, replayed.UpperAsync])
 @pytest.mark.parametrize("schedule", [None, 1, 2])
 def test_what_clients_see(handler: type, schedule: int | None) -> None:
