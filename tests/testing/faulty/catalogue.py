@@ -135,6 +135,15 @@ PLANTED = (
         reply=b"HELLO\nAND GOOD BYE\n#0",
     ),
     Planted(
+        "a counter that children change",
+        faulty={"handler": streams.TicketInChild, "server_class": servers.CountInChildFaulty},
+        correct={"handler": streams.TicketInChild, "server_class": servers.CountInChildCorrect},
+        found_by="tickets are unique",
+        invariants=(tickets_are_unique,),
+        without=(INDEPENDENT_OF_OTHERS, INDEPENDENT_OF_CUTS),
+        reply=b"HELLO\nAND GOOD BYE\n#1",
+    ),
+    Planted(
         "a timeout that is never reset",
         **handlers(streams.TimeoutKeptFaulty, streams.TimeoutKeptCorrect),
         found_by="nobody is hurried once logged in",
@@ -161,6 +170,11 @@ PLANTED = (
     Planted(
         "a close that waits for ever",
         **classes(servers.EndlessCloseFaulty, servers.EndlessCloseCorrect),
+        found_by="ends",
+    ),
+    Planted(
+        "a drain that waits for ever",
+        **classes(servers.EndlessDrainFaulty, servers.EndlessDrainCorrect),
         found_by="ends",
     ),
     Planted(

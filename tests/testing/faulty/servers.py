@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from typing import Any
 
 from sansio_server import DatagramRequestHandler
-from sync_backend import ThreadingTCPServer, UDPServer
+from sync_backend import ForkingTCPServer, ThreadingTCPServer, UDPServer
 
 
 class LeakOnResetFaulty(ThreadingTCPServer):
@@ -88,6 +89,60 @@ class EndlessCloseCorrect(ThreadingTCPServer):
         super().server_close()
         while self.active:
             time.sleep(1.0)
+
+
+class EndlessDrainFaulty(ThreadingTCPServer):
+    """Looks whether anybody is served, and then waits to be told: it may have been told before."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.active = 0
+        self.ended = threading.Condition()
+
+    def finish_request(self, request: Any, client_address: Any) -> Any:
+        with self.ended:
+            self.active += 1
+        try:
+            super().finish_request(request, client_address)
+        finally:
+            with self.ended:
+                self.active -= 1
+                self.ended.notify_all()
+
+    def server_close(self) -> None:
+        while self.active:
+            with self.ended:
+                self.ended.wait()
+        super().server_close()
+
+
+class EndlessDrainCorrect(EndlessDrainFaulty):
+    def server_close(self) -> None:
+        with self.ended:
+            while self.active:
+                self.ended.wait()
+        super().server_close()
+
+
+class CountInChildFaulty(ForkingTCPServer):
+    """Counts its clients in the child that serves each, and so in a copy of itself."""
+
+    tickets = 0
+
+    def ticket(self) -> int:
+        self.tickets += 1
+        return self.tickets
+
+
+class CountInChildCorrect(ForkingTCPServer):
+    tickets = 0
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.tickets += 1
+        super().process_request(request, client_address)
+
+    def ticket(self) -> int:
+        return self.tickets
 
 
 class ServedTwiceFaulty(ThreadingTCPServer):

@@ -237,6 +237,16 @@ class RaceCorrect(StreamRequestHandler):
         self.wfile.write(text.upper() + b"#%d" % ticket)
 
 
+class TicketInChild(StreamRequestHandler):
+    """Tells the client how many there have been, of which its server keeps count."""
+
+    server: Any
+
+    def handle(self) -> None:
+        text = self.rfile.read()
+        self.wfile.write(text.upper() + b"#%d" % self.server.ticket())
+
+
 class TimeoutKeptFaulty(StreamRequestHandler):
     """Gives the client five seconds for its name, and then for everything else, too."""
 
