@@ -19,8 +19,8 @@ from sansio_server.testing.scripts.faults import DATAGRAM_FAULTS, DEFAULT_FAULTS
 from tests.testing.replayed import Upper, UpperAsync, UpperDatagram
 
 ROOT = Path(__file__).parents[2]
-DIGEST_50 = "1e903e1108ceb107"
-DIGEST_1000 = "ccf6e301f257e210"
+DIGEST_50 = "fef8dbcfc291ce6c"
+DIGEST_1000 = "4d7f478ff52d3d6f"
 
 
 def digest(seeds: int) -> str:
@@ -31,6 +31,7 @@ def digest(seeds: int) -> str:
     for handler, server_class in (
         (Upper, sync_backend.ThreadingTCPServer),
         (UpperAsync, sync_backend.TCPServer),
+        (Upper, sync_backend.ForkingUnixStreamServer),
         (UpperDatagram, sync_backend.UDPServer),
     ):
         on_datagrams = server_class is sync_backend.UDPServer
