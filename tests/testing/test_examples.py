@@ -101,6 +101,17 @@ def test_udp_server() -> None:
         assert client.recv()
 
 
+def test_trio_chat_needs_trio(capsys: pytest.CaptureFixture[str]) -> None:
+    """A nursery is trio's: the handler gets an error where it opens one, and is done."""
+    module = example("trio_chat")
+    with ScriptedServer(module.Chat) as server:
+        for _ in range(2):
+            assert server.connect().read_to_end() == b"welcome\n"
+        assert len(server.errors) == 2
+        assert module.Chat.others == {}
+    assert "open_nursery" in capsys.readouterr().err
+
+
 def test_hooks_for_a_nursery() -> None:
     class Gated(trio_backend.TCPServer):
         async def verify_request(self, request: Any, client_address: Any) -> bool:
