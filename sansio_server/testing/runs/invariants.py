@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
-from sansio_server.testing.world.errors import is_injected
+from sansio_server.testing.scripts.faults import is_injected
 from sansio_server.trace import TraceKind
 
 from .run import Finding, Run

@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from .actions import count
 
-__all__ = ["DATAGRAM_FAULTS", "DEFAULT_FAULTS", "FAULT_KINDS", "Fault", "FaultRule"]
+__all__ = [
+    "DATAGRAM_FAULTS",
+    "DEFAULT_FAULTS",
+    "FAULT_KINDS",
+    "Fault",
+    "FaultRule",
+    "injected",
+    "is_injected",
+]
+
+_E = TypeVar("_E", bound=BaseException)
 
 #: The kinds of faults that there are at each point.
 #:
@@ -147,3 +157,14 @@ DATAGRAM_FAULTS: Final = (
     FaultRule("fork", "EAGAIN", 0.03, at_most=1),
     FaultRule("thread", "fail", 0.03, at_most=1),
 )
+
+
+def injected(error: _E) -> _E:
+    """Return *error*, marked as the work of a fault: the program under test is not to blame."""
+    error._injected = True  # type: ignore[attr-defined]
+    return error
+
+
+def is_injected(error: object) -> bool:
+    """Say whether *error* was marked by :func:`injected`."""
+    return getattr(error, "_injected", False) is True

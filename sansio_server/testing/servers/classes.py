@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from sansio_server.ledger import Place
 from sansio_server.request import Step
+from sansio_server.testing.scripts.faults import injected
 from sansio_server.testing.sockets.base import AF_UNIX, MemorySocket
 from sansio_server.testing.sockets.datagram import DatagramSocket
 from sansio_server.testing.sockets.stream import StreamSocket
-from sansio_server.testing.world.errors import Unwound, injected
+from sansio_server.testing.world.errors import Unwound
 from sansio_server.testing.world.scheduler import Actor
 from sansio_server.trace import TraceKind
 from sync_backend.runtime import BlockingRequest

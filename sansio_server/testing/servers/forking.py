@@ -16,11 +16,12 @@ import attrs
 
 from sansio_server.ledger import Ledger, Place
 from sansio_server.request import Step
+from sansio_server.testing.scripts.faults import injected
 from sansio_server.testing.sockets.base import MemorySocket
 from sansio_server.testing.sockets.datagram import DatagramSocket
 from sansio_server.testing.sockets.stream import StreamSocket
 from sansio_server.testing.world.channels import os_error
-from sansio_server.testing.world.errors import Unwound, injected
+from sansio_server.testing.world.errors import Unwound
 from sansio_server.testing.world.scheduler import Actor, Signal
 from sansio_server.trace import Trace, TraceEvent, TraceKind
 from sync_backend import forks

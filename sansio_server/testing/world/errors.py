@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-__all__ = ["Deadlock", "LeftBehind", "Stuck", "Unwound", "injected", "is_injected"]
-
-_E = TypeVar("_E", bound=BaseException)
+__all__ = ["Deadlock", "LeftBehind", "Stuck", "Unwound"]
 
 
 class Deadlock(RuntimeError):
@@ -32,14 +28,3 @@ class Unwound(BaseException):
 
     No :class:`Exception`, so that handlers do not take it for an error of theirs.
     """
-
-
-def injected(error: _E) -> _E:
-    """Return *error*, marked as the work of a fault: the program under test is not to blame."""
-    error._injected = True  # type: ignore[attr-defined]
-    return error
-
-
-def is_injected(error: object) -> bool:
-    """Say whether *error* was marked by :func:`injected`."""
-    return getattr(error, "_injected", False) is True

@@ -17,9 +17,8 @@ from sansio_server.testing.runs.invariants import (
     name_of,
 )
 from sansio_server.testing.runs.run import Run, Seen
-from sansio_server.testing.scripts.faults import Fault
+from sansio_server.testing.scripts.faults import Fault, injected
 from sansio_server.testing.scripts.script import Script
-from sansio_server.testing.world.errors import injected
 
 K = TraceKind
 
