@@ -8,18 +8,19 @@ import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, Protocol
 
 import attrs
 import trio
 
-import trio_backend.blocking
+import sync_backend
 from sansio_server import BaseRequestHandler, TraceEvent, TraceKind
 from sansio_server.trace import Trace
+from trio_backend import blocking
 
 from . import nursery
 from .addresses import Address, Kind, resolve
-from .blocking import server_class
 from .running import find_class
 from .targets import Handler
 
@@ -167,28 +168,6 @@ class _Blocking:
         self._loop.join(PATIENCE)
 
 
-def _blocking(backend: str, **attributes: Any) -> Start:
-    """Return what serves on the blocking backend.
-
-    :param backend: as for the command ``serve``.
-    :param attributes: what else to set on the server.
-    """
-
-    def start(address: Address, handler: Handler, trace: Trace) -> Running:
-        family, server_address = resolve(address)
-        make = server_class(
-            address.kind,
-            backend,
-            address_family=family,
-            trace=staticmethod(trace),
-            drain_timeout=PATIENCE,
-            **attributes,
-        )
-        return _Blocking(make(server_address, handler))
-
-    return start
-
-
 class _InTrio:
     """A server of the trio backend, whose run has a thread of its own."""
 
@@ -225,19 +204,23 @@ def _in_trio(backend: str) -> Start:
     return start
 
 
-def _over_trio(mix_in: str, blocking_handlers: str) -> Start:
-    """Return what serves with the blocking classes whose waiting is trio's."""
+def _mixed(module: ModuleType, mix_in: str, **attributes: Any) -> Start:
+    """Return what serves with the classes of a module that block.
+
+    :param mix_in: the name of what goes before the server class; empty for nothing.
+    :param attributes: what else to set on the server.
+    """
 
     def start(address: Address, handler: Handler, trace: Trace) -> Running:
         family, server_address = resolve(address)
         make = find_class(
-            trio_backend.blocking,
+            module,
             mix_in,
             address.kind,
             address_family=family,
-            blocking_handlers=blocking_handlers,
             trace=staticmethod(trace),
             drain_timeout=PATIENCE,
+            **attributes,
         )
         return _Blocking(make(server_address, handler))
 
@@ -246,20 +229,36 @@ def _over_trio(mix_in: str, blocking_handlers: str) -> Start:
 
 _HAS_GREENLETS: Final = find_spec("greenlet") is not None
 
+_HAS_FORK: Final = hasattr(os, "fork")
+
 WAYS: Final = (
-    Way("inline", Upper, _blocking("inline")),
-    Way("threads", Upper, _blocking("threads")),
-    Way("threads, reused", Upper, _blocking("threads", reuse_threads=True)),
-    *((Way("forks", Upper, _blocking("forks")),) if hasattr(os, "fork") else ()),
-    Way("inline, async handler", UpperAsync, _blocking("inline")),
-    Way("threads, async handler", UpperAsync, _blocking("threads")),
+    Way("inline", Upper, _mixed(sync_backend, "")),
+    Way("threads", Upper, _mixed(sync_backend, "ThreadingMixIn")),
+    Way("threads, reused", Upper, _mixed(sync_backend, "ThreadingMixIn", reuse_threads=True)),
+    Way("pool of threads", Upper, _mixed(sync_backend, "PoolMixIn")),
+    *(
+        (
+            Way("forks", Upper, _mixed(sync_backend, "ForkingMixIn")),
+            Way("preforked workers", Upper, _mixed(sync_backend, "PreforkMixIn")),
+        )
+        if _HAS_FORK
+        else ()
+    ),
+    Way("inline, async handler", UpperAsync, _mixed(sync_backend, "")),
+    Way("threads, async handler", UpperAsync, _mixed(sync_backend, "ThreadingMixIn")),
     Way("trio, async handler", UpperAsync, _in_trio("trio")),
     Way("trio, threads", Upper, _in_trio("trio")),
     *((Way("trio, greenlets", Upper, _in_trio("trio-greenlets")),) if _HAS_GREENLETS else ()),
-    Way("blocking on trio, inline", Upper, _over_trio("", "threads")),
-    Way("blocking on trio, threads", Upper, _over_trio("ThreadingMixIn", "threads")),
+    Way("blocking on trio, inline", Upper, _mixed(blocking, "")),
+    Way("blocking on trio, threads", Upper, _mixed(blocking, "ThreadingMixIn")),
     *(
-        (Way("blocking on trio, greenlets", Upper, _over_trio("ThreadingMixIn", "greenlets")),)
+        (
+            Way(
+                "blocking on trio, greenlets",
+                Upper,
+                _mixed(blocking, "ThreadingMixIn", blocking_handlers="greenlets"),
+            ),
+        )
         if _HAS_GREENLETS
         else ()
     ),

@@ -30,7 +30,7 @@ def test_it_shows_that_all_agree(tmp_path: Path) -> None:
     assert (ended.status, ended.err) == (0, "")
     head, *rows, blank, total = ended.out
     assert head.split("  ")[0] == "way of serving"
-    assert len(rows) == len(WAYS) * len(TRANSPORTS) == 48
+    assert len(rows) == len(WAYS) * len(TRANSPORTS) == 56
     for row in rows:
         name, over, sent, received, took, hooks = re.split(r" {2,}", row)
         assert name in [way.name for way in WAYS]

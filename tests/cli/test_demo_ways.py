@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,15 @@ def test_rows_have_names_of_their_own() -> None:
 @EACH_WAY
 @EACH_TRANSPORT
 def test_a_way_serves_until_it_is_stopped(way: Way, transport: Transport, tmp_path: Path) -> None:
-    events: list[TraceEvent] = []
-    running = way.start(transport.address(tmp_path), way.handler, events.append)
-    try:
-        for line in b"one\n", b"two\n":
-            assert transport.ask(running.address, line, tmp_path) == line.upper()
-            (tmp_path / "client").unlink(missing_ok=True)
-    finally:
-        running.stop()
-    assert [event.request for event in events if event.kind is TraceKind.ACCEPT] == [1, 2]
+    with closing(Recorder()) as recorder:
+        running = way.start(transport.address(tmp_path), way.handler, recorder.trace)
+        try:
+            for line in b"one\n", b"two\n":
+                assert transport.ask(running.address, line, tmp_path) == line.upper()
+                (tmp_path / "client").unlink(missing_ok=True)
+        finally:
+            running.stop()
+        assert recorder.hooks().count("finish_request") == 2
     assert list(tmp_path.iterdir()) == []
 
 
