@@ -38,7 +38,7 @@ def test_it_shows_that_all_agree(tmp_path: Path) -> None:
         assert received == sent.upper()
         assert re.fullmatch(r"\d+\.\d ms", took)
         assert hooks == ("verify, process, finish, shutdown" if row is rows[0] else "equal")
-    assert (blank, total) == ("", "48 of 48 agree")
+    assert (blank, total) == ("", "56 of 56 agree")
     assert list(tmp_path.iterdir()) == []
 
 
