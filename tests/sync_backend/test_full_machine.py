@@ -82,8 +82,11 @@ def test_a_server_without_descriptors_waits_and_comes_back_by_itself() -> None:
         program.process.send_signal(signal.SIGTERM)
         rest = [line.removeprefix("log ") for line in program.end() if line.startswith("log ")]
     log = starving.log + rest
-    assert ["cannot accept" in line for line in log] == [True, False] * 2
-    assert ["accepts again" in line for line in log] == [False, True] * 2
+    # A line at the beginning and one at the end of each episode. There may be more than these two:
+    # when a client has gone its thread keeps the descriptor for a moment.
+    said = ["cannot accept", "accepts again"] * len(log)
+    assert len(log) >= 4
+    assert all(what in line for what, line in zip(said, log, strict=False)), log
 
 
 def test_a_loop_that_cannot_be_woken_does_not_begin() -> None:
