@@ -58,7 +58,7 @@ KIT = {
     "sockets": {"timeline", "scripts", "world"},
     "servers": {"timeline", "scripts", "world", "sockets"},
     "simulation": {"timeline", "scripts", "runs", "world", "sockets", "servers"},
-    "real_sockets": {"timeline", "scripts", "runs", "servers"},
+    "real_sockets": {"timeline", "scripts", "runs", "sockets", "servers"},
     "recording": set[str](),
     "offline": {"recording"},
 }

@@ -38,8 +38,8 @@ from sansio_server.testing.scripts.script import Script
 from sansio_server.testing.timeline.moments import Moment
 from sansio_server.trace import TraceEvent
 
-from .clients import PatienceError, RealClient
 from .faults import Injector, with_faults
+from .script_clients import PatienceError, RealClient
 
 __all__ = ["REAL_BACKENDS", "RealBackend", "Replay", "replay"]
 

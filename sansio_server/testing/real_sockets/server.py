@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import socket
-import struct
 import tempfile
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Any, Final, TypeVar
 
 from sansio_server.drain import DrainReport
@@ -17,15 +16,13 @@ from sansio_server.testing.servers.adoption import rebased
 from sansio_server.testing.servers.clients import PacketClient, StreamClient
 from sansio_server.trace import TraceEvent
 
+from .client_sockets import client_socket
 from .replaying import REAL_BACKENDS, RealBackend
 
-__all__ = ["RealClient", "RealServer", "on_backend"]
+__all__ = ["RealServer", "on_backend"]
 
 #: Seconds of real time that anything may take.
 PATIENCE: Final = 10.0
-
-#: SO_LINGER on, for 0 seconds: closing then resets the connection.
-_ABORT: Final = struct.pack("ii", 1, 0)
 _KINDS: Final = ("TCPServer", "UDPServer", "UnixStreamServer", "UnixDatagramServer")
 
 _Self = TypeVar("_Self", bound="RealServer")
@@ -113,13 +110,13 @@ class RealServer:
             self.server.drain_timeout = self._patience
         self.server.server_close()
 
-    def connect(self, timeout: float | None = None) -> RealClient:
+    def connect(self, timeout: float | None = None) -> StreamClient:
         """Return a new client, connected to the server.
 
         :raises OSError: the server does not listen.
         """
-        sock = socket.socket(self._class.address_family)
-        client = RealClient(sock, self._patience)
+        sock = client_socket(self._class.address_family, socket.SOCK_STREAM)
+        client = StreamClient(sock, self._patience)
         self._held.callback(client.close)
         client.connect(self.server.server_address, timeout)
         return client
@@ -127,7 +124,7 @@ class RealServer:
     def datagram_client(self) -> PacketClient:
         """Return a new client for a server of datagrams."""
         family = self._class.address_family
-        sock = socket.socket(family, socket.SOCK_DGRAM)
+        sock = client_socket(family, socket.SOCK_DGRAM)
         self._held.callback(sock.close)
         if family == getattr(socket, "AF_UNIX", None):
             sock.bind(os.path.join(self._folder, f"client {sock.fileno()}"))
@@ -167,25 +164,6 @@ class RealServer:
     def resume(self) -> None:
         """Accept clients again."""
         self.server.resume()
-
-
-class RealClient(StreamClient):
-    """A client with a connection on a real socket."""
-
-    def close(self) -> None:
-        """Close the socket. Harmless when done before."""
-        with suppress(OSError):  # it is not connected any more
-            # A child that the server forked in this process has a copy, which keeps it open.
-            self.socket.shutdown(socket.SHUT_RDWR)
-        super().close()
-
-    def reset(self) -> None:
-        """Break the connection: the server gets ConnectionResetError.
-
-        A child process that was forked while this was connected gets nothing: it has a copy.
-        """
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-        self.socket.close()
 
 
 class _AsItIs:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from socket import AF_INET, SHUT_WR
+import time
+from collections.abc import Callable
+from socket import AF_INET, SHUT_WR, SO_LINGER, SOL_SOCKET
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sansio_server.testing.sockets.base import AF_UNIX
 from sansio_server.testing.sockets.datagram import DatagramSocket
-from sansio_server.testing.sockets.stream import StreamSocket
+from sansio_server.testing.sockets.stream import RESET_ON_CLOSE, StreamSocket
 
 if TYPE_CHECKING:
     from sansio_server.testing.world.world import World
@@ -42,6 +44,9 @@ class _Base:
 
 class StreamClient(_Base):
     """A client with a connection, on a socket of any kind.
+
+    What waits raises :exc:`TimeoutError` after *timeout* seconds, however much has come meanwhile;
+    that is kept for the next to ask for it.
 
     :param socket: with the methods of Python's sockets.
     :param patience: seconds to wait where a method is given no *timeout*; None for any time.
@@ -79,7 +84,7 @@ class StreamClient(_Base):
         :raises OSError: the connection was reset.
         """
         if not self._buffer and not self._ended:
-            self._more(timeout, size)
+            self._more(self._limit(timeout), size)
         return self._take(size)
 
     def recv_exactly(self, size: int, timeout: float | None = None) -> bytes:
@@ -87,8 +92,9 @@ class StreamClient(_Base):
 
         :raises OSError: the connection was reset.
         """
+        left = self._limit(timeout)
         while len(self._buffer) < size and not self._ended:
-            self._more(timeout)
+            self._more(left)
         return self._take(size)
 
     def readline(self, timeout: float | None = None) -> bytes:
@@ -96,8 +102,9 @@ class StreamClient(_Base):
 
         :raises OSError: the connection was reset.
         """
+        left = self._limit(timeout)
         while (end := self._buffer.find(b"\n")) < 0 and not self._ended:
-            self._more(timeout)
+            self._more(left)
         return self._take(len(self._buffer) if end < 0 else end + 1)
 
     def read_to_end(self, timeout: float | None = None) -> bytes:
@@ -105,13 +112,27 @@ class StreamClient(_Base):
 
         :raises OSError: the connection was reset.
         """
+        left = self._limit(timeout)
         while not self._ended:
-            self._more(timeout)
+            self._more(left)
         return self._take(len(self._buffer))
 
-    def _more(self, timeout: float | None, size: int = _BLOCK) -> None:
-        self._allow(timeout)
-        data = self.socket.recv(size)
+    def _limit(self, timeout: float | None) -> Callable[[], float | None]:
+        """Return what says how many of *timeout* seconds are left, by the clock of its socket."""
+        seconds = self._patience if timeout is None else timeout
+        begun = time.monotonic()
+
+        def left() -> float | None:
+            return None if seconds is None else max(0.0, seconds - (time.monotonic() - begun))
+
+        return left
+
+    def _more(self, left: Callable[[], float | None], size: int = _BLOCK) -> None:
+        self.socket.settimeout(left())
+        try:
+            data = self.socket.recv(size)
+        except BlockingIOError:  # no time was left
+            raise TimeoutError("timed out") from None
         self._buffer += data
         self._ended = not data
 
@@ -123,6 +144,14 @@ class StreamClient(_Base):
     def shutdown_write(self) -> None:
         """Say that no more will be sent, and go on receiving."""
         self.socket.shutdown(SHUT_WR)
+
+    def reset(self) -> None:
+        """Break the connection: the server gets ConnectionResetError.
+
+        On a Unix socket this is a mere :meth:`close`.
+        """
+        self.socket.setsockopt(SOL_SOCKET, SO_LINGER, RESET_ON_CLOSE)
+        self.socket.close()
 
 
 class Client(StreamClient):

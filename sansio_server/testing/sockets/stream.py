@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from sansio_server.testing.scripts.faults import Fault
 
-__all__ = ["StreamSocket"]
+__all__ = ["RESET_ON_CLOSE", "StreamSocket"]
 
-#: ``struct linger`` with l_onoff 1 and l_linger 0, as the options keep it.
-_NO_TIME: Final = struct.pack("ii", 1, 0)
+#: SO_LINGER as it breaks the connection on closing: l_onoff 1, l_linger 0 (socket(7)).
+RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 _DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
 
 
@@ -305,9 +305,9 @@ class StreamSocket(MemorySocket):
             self.world.tell(self.listening.room)
 
     def _aborts(self) -> bool:
-        """Say whether closing breaks the connection: SO_LINGER is on, for no time (socket(7))."""
+        """Say whether closing breaks the connection."""
         linger = self._options.get((socket.SOL_SOCKET, socket.SO_LINGER))
-        return linger == _NO_TIME and self.family != AF_UNIX
+        return linger == RESET_ON_CLOSE and self.family != AF_UNIX
 
     def _connected(self) -> End:
         self._check_open()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import struct
 import time
 from collections.abc import Callable
 from typing import Any, Final, Protocol
@@ -26,30 +24,16 @@ from sansio_server.testing.scripts.actions import (
     SendDatagram,
     Wait,
 )
+from sansio_server.testing.sockets.stream import RESET_ON_CLOSE
 from sansio_server.testing.timeline.moments import shown
+
+from .client_sockets import client_socket
 
 __all__ = ["Operator", "PatienceError", "RealClient"]
 
-#: SO_LINGER on, for 0 seconds: closing then resets the connection.
-_ABORT: Final = struct.pack("ii", 1, 0)
 _LARGEST_DATAGRAM: Final = 65536
 #: Seconds between two sends, so that they do not leave as one segment.
 _GAP: Final = 0.002
-
-
-#: The sockets of all clients. A child that the server forks in this process must not keep them, or
-#: they would not be closed when their clients close them.
-_SOCKETS: Final[set[socket.socket]] = set()
-
-
-def _close_in_child() -> None:
-    for each in _SOCKETS:
-        each.close()
-    _SOCKETS.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_in_child)
 
 
 class PatienceError(Exception):
@@ -128,7 +112,7 @@ class RealClient:
         elif isinstance(action, HalfClose):
             self._open.shutdown(socket.SHUT_WR)
         elif isinstance(action, Reset):
-            self._open.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+            self._open.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
             self._close()
         elif isinstance(action, Close):
             self._close()
@@ -211,13 +195,11 @@ class RealClient:
         sock.connect(self._address)
 
     def _new_socket(self, family: int, kind: int) -> socket.socket:
-        self._socket = sock = socket.socket(family, kind)
-        _SOCKETS.add(sock)
+        self._socket = sock = client_socket(family, kind)
         return sock
 
     def _close(self) -> None:
         if self._socket is not None:
-            _SOCKETS.discard(self._socket)
             self._socket.close()
             self._socket = None
         self._rest = b""
