@@ -53,7 +53,6 @@ MODULES: Final = (
     "sansio_server.stacks",
     "sansio_server.diagrams",
     "sansio_server.testing",
-    "sansio_server.testing.real_sockets.server",
     "sansio_server.testing.strategies",
     "sansio_server.testing.machine",
 )

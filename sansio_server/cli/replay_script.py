@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from sansio_server.testing.real_sockets.replaying import REAL_BACKENDS, replay
+from sansio_server.testing.real_sockets.backends import REAL_BACKENDS
+from sansio_server.testing.real_sockets.replaying import replay
 from sansio_server.testing.runs.run import Run
 from sansio_server.testing.scripts.script import Script, script_from_json
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from .offline.rerun import Divergence, Rerun, rerun
 from .offline.what_if import Projection, what_if
-from .real_sockets.replaying import REAL_BACKENDS, Replay, replay
+from .real_sockets.backends import REAL_BACKENDS, RealBackend, on_backend
+from .real_sockets.replaying import Replay, replay
+from .real_sockets.server import RealServer
 from .recording.flight_recorder import FlightRecorder, Traces, recorded
 from .recording.format import Record, as_records, read_recording
 from .runs.invariants import BUILT_IN, Invariant, check_invariants, excuse_errors
@@ -55,7 +57,7 @@ from .servers.classes import (
     UnixDatagramServer,
     UnixStreamServer,
 )
-from .servers.clients import Client, DatagramClient
+from .servers.clients import Client, DatagramClient, PacketClient, StreamClient
 from .servers.scripted import ScriptedServer
 from .simulation.playing import play
 from .simulation.simulation import Failure, Report, Simulation, check, simulate
@@ -96,8 +98,11 @@ __all__ = [
     "Invariant",
     "LeftBehind",
     "Moment",
+    "PacketClient",
     "Projection",
     "Reached",
+    "RealBackend",
+    "RealServer",
     "Receive",
     "ReceiveDatagram",
     "ReceiveExactly",
@@ -118,6 +123,7 @@ __all__ = [
     "SendDatagram",
     "Shutdown",
     "Simulation",
+    "StreamClient",
     "Stuck",
     "Suspend",
     "TCPServer",
@@ -141,6 +147,7 @@ __all__ = [
     "excuse_errors",
     "generate",
     "in_memory",
+    "on_backend",
     "page",
     "play",
     "read_recording",

@@ -26,7 +26,7 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from .real_sockets.replaying import REAL_BACKENDS
+from .real_sockets.backends import REAL_BACKENDS
 from .real_sockets.server import RealServer
 from .servers.classes import ThreadingTCPServer
 from .servers.scripted import ScriptedServer

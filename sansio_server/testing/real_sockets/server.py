@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import socket
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any, Final, TypeVar
 
 from sansio_server.drain import DrainReport
-from sansio_server.testing.servers.adoption import rebased
 from sansio_server.testing.servers.clients import PacketClient, StreamClient
+from sansio_server.testing.servers.variants import any_address, with_attributes
+from sansio_server.testing.sockets.base import AF_UNIX
 from sansio_server.trace import TraceEvent
 
+from .backends import backend_named, on_backend
 from .client_sockets import client_socket
-from .replaying import REAL_BACKENDS, RealBackend
 
-__all__ = ["RealServer", "on_backend"]
+__all__ = ["PATIENCE", "RealServer"]
 
 #: Seconds of real time that anything may take.
 PATIENCE: Final = 10.0
-_KINDS: Final = ("TCPServer", "UDPServer", "UnixStreamServer", "UnixDatagramServer")
 
 _Self = TypeVar("_Self", bound="RealServer")
 
@@ -36,7 +35,7 @@ class RealServer:
     :param handler: the handler: a class, blocking or asynchronous, or any callable.
     :param server_class: a class of servers, of ``socketserver`` or any backend, or derived from
         one; it is made anew on the classes of *backend*. None for the plain TCP server.
-    :param backend: a key of :data:`~.replaying.REAL_BACKENDS`.
+    :param backend: a key of :data:`~.backends.REAL_BACKENDS`.
     :param patience: seconds that anything may take, where the test names no time.
     :param attributes: attributes of the server, such as ``max_connections=2``.
     :raises ValueError: there is no such backend.
@@ -56,46 +55,39 @@ class RealServer:
         patience: float = PATIENCE,
         **attributes: Any,
     ) -> None:
-        if backend not in REAL_BACKENDS:
-            raise ValueError(f"backend must be one of {', '.join(REAL_BACKENDS)}, not {backend!r}")
-        self._way = REAL_BACKENDS[backend]
-        made = on_backend(server_class, self._way)
-        for name in attributes:
-            if not hasattr(made, name):
-                raise TypeError(f"{made.__name__} has no attribute {name!r}")
-        self._class: Any = type(made.__name__, (made,), {**self._way.attributes, **attributes})
+        self._way = backend_named(backend)
+        self.trace: list[TraceEvent] = []
+        self._class = self._made(
+            on_backend(server_class, self._way),
+            {
+                **self._way.attributes,
+                "trace": staticmethod(self.trace.append),
+                **attributes,
+            },
+        )
         self._handler = handler
         self._patience = patience
         self._held = ExitStack()
         self._failure: BaseException | None = None
         self.server: Any = None
-        self.trace: list[TraceEvent] = []
+
+    def _made(self, server_class: type, attributes: Mapping[str, Any]) -> type[Any]:
+        """Return the class to serve with: one on the backend, with attributes."""
+        return with_attributes(server_class, attributes)
 
     def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
         with ExitStack() as held:
             self._folder = held.enter_context(tempfile.TemporaryDirectory(prefix="server-"))
-            self.server = self._class(self._any_address(), self._handler)
-            self.server.trace = self.trace.append
+            self.server = self._class(any_address(self._class, self._folder), self._handler)
             self._loop = threading.Thread(target=self._serve, name="loop", daemon=True)
             self._loop.start()
             self._held = held.pop_all()
         self._held.callback(self._close)
         return self
 
-    def _any_address(self) -> Any:
-        family = self._class.address_family
-        if family == getattr(socket, "AF_UNIX", None):
-            return os.path.join(self._folder, "server")
-        return ("::1", 0) if family == socket.AF_INET6 else ("127.0.0.1", 0)
-
     def _serve(self) -> None:
         try:
-            if self._way.in_trio:
-                import trio  # noqa: PLC0415 - loaded for those who ask for it
-
-                trio.run(self.server.serve_forever)
-            else:
-                self.server.serve_forever()
+            self._way.serve(self.server)
         except BaseException as error:  # noqa: BLE001 - raised again in the test
             self._failure = error
 
@@ -126,7 +118,7 @@ class RealServer:
         family = self._class.address_family
         sock = client_socket(family, socket.SOCK_DGRAM)
         self._held.callback(sock.close)
-        if family == getattr(socket, "AF_UNIX", None):
+        if family == AF_UNIX:
             sock.bind(os.path.join(self._folder, f"client {sock.fileno()}"))
         else:
             sock.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
@@ -164,36 +156,3 @@ class RealServer:
     def resume(self) -> None:
         """Accept clients again."""
         self.server.resume()
-
-
-class _AsItIs:
-    """Instead of a mix-in, where requests are served in another way."""
-
-
-def on_backend(server_class: type | None, way: RealBackend) -> type:
-    """Return *server_class* made anew on the classes of a backend, and with its way of serving.
-
-    :param server_class: None for the plain TCP server.
-    :raises TypeError: it is no class of servers, or one that the backend does not have.
-    :raises ImportError: the backend needs something that is not installed.
-    """
-    classes = _classes(way)
-    made = classes["TCPServer"] if server_class is None else rebased(server_class, classes)
-    if not way.mix_in or issubclass(made, classes["ThreadingMixIn"]):
-        return made
-    return type(made.__name__, (classes["ThreadingMixIn"], made), {})
-
-
-def _classes(way: RealBackend) -> dict[str, type]:
-    """Return the classes of a backend by name, under the names of both mix-ins the way's own."""
-    module = importlib.import_module(way.module)
-    classes = {name: value for name, value in vars(module).items() if isinstance(value, type)}
-    own = {f"{way.mix_in}{kind}": classes.get(f"{way.mix_in}{kind}") for kind in _KINDS}
-    mix_in = classes[f"{way.mix_in}MixIn"] if way.mix_in else _AsItIs
-    for other in ("Threading", "Forking"):
-        classes[f"{other}MixIn"] = mix_in
-        for kind in _KINDS:
-            found = own[f"{way.mix_in}{kind}"]
-            if found is not None:
-                classes[f"{other}{kind}"] = found
-    return classes

@@ -288,6 +288,11 @@ class ClientScript:
         )
 
     @property
+    def uses_datagrams(self) -> bool:
+        """Whether it sends or receives datagrams."""
+        return any(isinstance(each, (SendDatagram, ReceiveDatagram)) for each in self.actions)
+
+    @property
     def operates(self) -> bool:
         """Whether it asks something of the server."""
         return any(isinstance(each, OPERATOR_ACTIONS) for each in self.actions)

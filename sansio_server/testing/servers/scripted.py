@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from sansio_server.drain import DrainReport
-from sansio_server.testing.sockets.base import AF_UNIX
 from sansio_server.testing.timeline.moments import Moment, render
 from sansio_server.testing.world.errors import LeftBehind
 from sansio_server.testing.world.scheduler import PATIENCE, Actor
@@ -17,6 +15,7 @@ from sansio_server.trace import TraceEvent, TraceKind
 from . import classes
 from .adoption import in_memory
 from .clients import Client, DatagramClient
+from .variants import any_address, with_attributes
 
 __all__ = ["ScriptedServer"]
 
@@ -66,12 +65,7 @@ class ScriptedServer:
         patience: float = PATIENCE,
         **attributes: Any,
     ) -> None:
-        self._class: Any = in_memory(server_class)
-        for name in attributes:
-            if not hasattr(self._class, name):
-                raise TypeError(f"{server_class.__name__} has no attribute {name!r}")
-        if attributes:
-            self._class = type(server_class.__name__, (self._class,), attributes)
+        self._class = with_attributes(in_memory(server_class), attributes)
         self._handler = handler
         self._address = address
         self._serve = serve
@@ -84,7 +78,7 @@ class ScriptedServer:
     def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
         self.world.__enter__()
         try:
-            self.server = self._class(self._address or self._any_address(), self._handler)
+            self.server = self._class(self._address or any_address(self._class), self._handler)
             self._own_trace = self.server.trace
             self.server.trace = self._tell
             if self._serve:
@@ -93,12 +87,6 @@ class ScriptedServer:
             self.world.__exit__()
             raise
         return self
-
-    def _any_address(self) -> Any:
-        family = self._class.address_family
-        if family == AF_UNIX:
-            return "/server"
-        return ("::1", 0) if family == socket.AF_INET6 else ("127.0.0.1", 0)
 
     def _tell(self, event: TraceEvent) -> None:
         self.trace.append(event)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from socket import AF_INET6
 from typing import Any, Final
 
 import attrs
@@ -15,9 +14,7 @@ from sansio_server.testing.runs.run import Run, Seen
 from sansio_server.testing.scripts.actions import (
     ClientScript,
     Drain,
-    ReceiveDatagram,
     Resume,
-    SendDatagram,
     Shutdown,
     Suspend,
 )
@@ -25,7 +22,7 @@ from sansio_server.testing.scripts.faults import FaultRule
 from sansio_server.testing.scripts.script import Script
 from sansio_server.testing.servers import classes
 from sansio_server.testing.servers.adoption import in_memory
-from sansio_server.testing.sockets.base import AF_UNIX
+from sansio_server.testing.servers.variants import any_address, with_attributes
 from sansio_server.testing.world.baton import Crew
 from sansio_server.testing.world.errors import Deadlock, Stuck, Unwound
 from sansio_server.testing.world.preemption import preempted
@@ -130,17 +127,13 @@ def _nothing(_: logging.LogRecord) -> bool:
 
 def _server_class(script: Script, given: type | None, attributes: Mapping[str, Any]) -> type[Any]:
     if given is None:
-        given = classes.ThreadingUDPServer if _has_datagrams(script) else classes.ThreadingTCPServer
+        datagrams = any(client.uses_datagrams for client in script.clients)
+        given = classes.ThreadingUDPServer if datagrams else classes.ThreadingTCPServer
     adopted = in_memory(given)
-    for name in attributes:
-        if not hasattr(adopted, name):
-            raise TypeError(f"{adopted.__name__} has no attribute {name!r}")
-    namespace = dict(attributes)
-    if _is_library(adopted, "handle_error"):
-        namespace["handle_error"] = _says_nothing
+    namespace = {"trace": None, **attributes}  # a class of its own, to be told by
     if script.between_lines:
         namespace["finish_request"] = _between_lines(adopted)
-    return type(adopted.__name__, (adopted,), namespace) if namespace else adopted
+    return with_attributes(adopted, namespace, quiet=True)
 
 
 def _between_lines(adopted: type[Any]) -> Callable[..., Any]:
@@ -149,23 +142,6 @@ def _between_lines(adopted: type[Any]) -> Callable[..., Any]:
             return adopted.finish_request(self, request, client_address)
 
     return finish_request
-
-
-def _is_library(cls: type, name: str) -> bool:
-    home = next(base for base in cls.__mro__ if name in vars(base))
-    return home.__module__.startswith("sansio_server.")
-
-
-def _says_nothing(self: Any, request: Any, client_address: Any) -> None:
-    """Stand in for ``handle_error()``, which prints."""
-
-
-def _has_datagrams(script: Script) -> bool:
-    return any(
-        isinstance(action, (SendDatagram, ReceiveDatagram))
-        for client in script.clients
-        for action in client.actions
-    )
 
 
 class _Stage:
@@ -193,7 +169,7 @@ class _Stage:
         world = self._world
         made.trace = staticmethod(self._tell)
         try:
-            self._server = server = made(_address(made), handler)
+            self._server = server = made(any_address(made), handler)
             self._loop = world.spawn("loop", server.serve_forever)
             clients = [
                 world.spawn(f"client {number}", self._client(number, client))
@@ -328,12 +304,6 @@ class _Stage:
 
 def _described(sock: Any) -> str:
     return f"a socket of {sock.peer_label or sock.label or 'the server'}"
-
-
-def _address(made: type[Any]) -> Any:
-    if made.address_family == AF_UNIX:
-        return "/server"
-    return ("::1", 0) if made.address_family == AF_INET6 else ("127.0.0.1", 0)
 
 
 def _detail(event: TraceEvent) -> str:

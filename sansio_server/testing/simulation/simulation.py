@@ -16,7 +16,7 @@ from sansio_server.testing.runs.comparing import (
 from sansio_server.testing.runs.invariants import BUILT_IN, Invariant, check_invariants, name_of
 from sansio_server.testing.runs.reached import Reached
 from sansio_server.testing.runs.run import Finding, Run, first_difference
-from sansio_server.testing.scripts.actions import ClientScript, SendDatagram
+from sansio_server.testing.scripts.actions import ClientScript
 from sansio_server.testing.scripts.faults import DATAGRAM_FAULTS, DEFAULT_FAULTS, FaultRule
 from sansio_server.testing.scripts.generating import Variety, clients_that_send, generate
 from sansio_server.testing.scripts.printing import regression_test
@@ -269,7 +269,8 @@ def simulate(
     if send:
         clients = clients_that_send(send, datagrams=_is_datagram_server(server_class))
     if faults is None:
-        faults = DATAGRAM_FAULTS if _send_datagrams(clients) else DEFAULT_FAULTS
+        in_datagrams = any(client.uses_datagrams for client in clients)
+        faults = DATAGRAM_FAULTS if in_datagrams else DEFAULT_FAULTS
     names = {
         "handler": _name(handler) if handler_name is None else handler_name,
         "server": _name(server_class) if server_name is None else server_name,
@@ -344,7 +345,3 @@ def _name(thing: Any) -> str | None:
 def _is_datagram_server(server_class: type | None) -> bool:
     names = {base.__name__ for base in getattr(server_class, "__mro__", ())}
     return "UDPServer" in names
-
-
-def _send_datagrams(clients: Iterable[ClientScript]) -> bool:
-    return any(isinstance(each, SendDatagram) for client in clients for each in client.actions)

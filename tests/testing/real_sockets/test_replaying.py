@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from sansio_server.testing.real_sockets.replaying import REAL_BACKENDS, Replay, replay
+from sansio_server.testing.real_sockets.backends import REAL_BACKENDS
+from sansio_server.testing.real_sockets.replaying import Replay, replay
 from sansio_server.testing.runs.run import Run
 from sansio_server.testing.scripts.actions import (
     Action,

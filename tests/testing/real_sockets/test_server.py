@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 import sync_backend
-import trio_backend
-from sansio_server.testing.real_sockets.replaying import REAL_BACKENDS
-from sansio_server.testing.real_sockets.server import RealServer, on_backend
+from sansio_server.testing.real_sockets.backends import REAL_BACKENDS
+from sansio_server.testing.real_sockets.server import RealServer
 from sansio_server.trace import TraceKind
 
 EVERYWHERE = pytest.mark.parametrize("backend", sorted(REAL_BACKENDS))
@@ -80,22 +79,6 @@ def test_a_server_class_serves_in_the_way_of_the_backend(backend: str) -> None:
     with RealServer(Upper, Picky, backend=backend) as server:
         assert server.connect().read_to_end() == b""
     assert server.server.counters.refused == 1
-
-
-def test_what_it_is_made_of() -> None:
-    class Mixed(socketserver.ThreadingMixIn, socketserver.TCPServer):
-        pass
-
-    ways = {name: on_backend(Mixed, way) for name, way in REAL_BACKENDS.items()}
-    assert issubclass(ways["threads"], sync_backend.ThreadingTCPServer.__bases__)
-    assert issubclass(ways["forks"], (sync_backend.ForkingMixIn, sync_backend.TCPServer))
-    assert not issubclass(ways["inline"], sync_backend.ThreadingMixIn)
-    assert issubclass(ways["trio"], trio_backend.TCPServer)
-    assert (
-        on_backend(socketserver.ForkingTCPServer, REAL_BACKENDS["trio"]) is trio_backend.TCPServer
-    )
-    plain = on_backend(sync_backend.TCPServer, REAL_BACKENDS["threads"])
-    assert issubclass(plain, sync_backend.ThreadingMixIn)
 
 
 def test_a_client_that_resets() -> None:
