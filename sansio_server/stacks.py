@@ -27,7 +27,7 @@ def coroutine_stack(coroutine: Any) -> str:
 
 def _frames(awaited: Any) -> Iterator[tuple[FrameType, int]]:
     while awaited is not None:
-        if isinstance(awaited, CoroutineType):
+        if isinstance(awaited, CoroutineType) or hasattr(awaited, "cr_frame"):  # or shows one
             frame, following = awaited.cr_frame, awaited.cr_await
         elif isinstance(awaited, GeneratorType):
             frame, following = awaited.gi_frame, awaited.gi_yieldfrom

@@ -60,21 +60,31 @@ class TaskServer(Draining):
                 pair = self._fetch()
                 if type(pair) is not tuple and is_awaitable(pair):
                     pair = await (pair if wait is None else wait(pair))
-            except BlockingIOError:
-                break  # nobody is there after all
             except OSError as error:
-                self._accept_failed(error)
+                self._not_fetched(error)
                 break
-            request, client_address = pair
-            if self.trace is not None:
-                request = self._observed(request)
-            entry = self._came_in()
             # Here, not in the task, or all who are there would seem to have room.
-            place = take_in(self, request, client_address)
+            place, entry, request, client_address = self._take_in(pair)
             worker = begin(place, entry, request, client_address)
             self._workers[place] = place.worker = worker
             if not self._is_running() or self._admission() is Admission.WAIT:
                 break
+
+    def _not_fetched(self, error: OSError) -> None:
+        """Note that fetching a request raised *error*.
+
+        :raises OSError: *error*, if it means that the listener is dead.
+        """
+        if not isinstance(error, BlockingIOError):  # nobody is there after all
+            self._accept_failed(error)
+
+    def _take_in(self, pair: Any) -> tuple[Place, Step, Any, Any]:
+        """Return a place for what was fetched, its entry, the request, and the client's address."""
+        request, client_address = pair
+        if self.trace is not None:
+            request = self._observed(request)
+        entry = self._came_in()
+        return take_in(self, request, client_address), entry, request, client_address
 
     async def _serve(self, place: Place, entry: Step, request: Any, client_address: Any) -> None:
         """Serve a request from its entry to its end.

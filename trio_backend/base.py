@@ -24,6 +24,7 @@ from sync_backend.control import Control, Loop
 from .alarm import Alarm
 from .carriers import check_carrier
 from .gathering import Gathering
+from .relay import Relay
 from .runtime import TrioRuntime
 from .tasks import Tasks, settled
 from .worker import Worker
@@ -44,6 +45,9 @@ class BaseServer(Tasks):
 
     #: What asynchronous handlers find in ``server.runtime``.
     runtime: ClassVar[TrioRuntime] = TrioRuntime()
+
+    #: Whether a task serves many requests: most of them do not wait.
+    _keeps_tasks: ClassVar[bool] = False
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any] | None) -> None:
         super().__init__(server_address, RequestHandlerClass)
@@ -95,11 +99,14 @@ class BaseServer(Tasks):
                 self._drained = trio.Event()
             async with trio.open_nursery() as nursery:
                 self._gathering = gathering = Gathering(nursery)
+                relay = Relay(self, nursery)
                 task_status.started(self)
                 try:
                     if self._is_running():
                         self._prepare_listener()
-                        await serve_loop(self, _Turns(self, loop, alarm, nursery), poll_interval)
+                        await serve_loop(
+                            self, _Turns(self, loop, alarm, nursery, relay), poll_interval
+                        )
                     self._show_stop()
                     await self._refuse_who_came()
                     await self._drain_after_stop()
@@ -113,6 +120,7 @@ class BaseServer(Tasks):
                     failure = error
                 finally:
                     gathering.end()
+                    relay.end()
         if failure is not None:
             try:
                 raise failure  # here, where no group is made of it
@@ -306,20 +314,30 @@ class _Turns:
     tries_first = False
 
     def __init__(
-        self, server: BaseServer, loop: Loop, alarm: Alarm, nursery: trio.Nursery | None
+        self,
+        server: BaseServer,
+        loop: Loop,
+        alarm: Alarm,
+        nursery: trio.Nursery | None,
+        relay: Relay | None = None,
     ) -> None:
         self._server = server
         self._loop = loop
         self._alarm = alarm
         self._nursery: Any = nursery
+        self._relay = relay
         self._here: tuple[Any, ...] | None = None  # the one request, once it was let in
 
     async def sleep(self, until: float) -> bool:
         return await self._server._sleep(self._alarm, until)
 
     async def let_in(self) -> bool:
+        server, relay = self._server, self._relay
+        if relay is not None and server._keeps_tasks and server._gets_requests_itself():
+            await relay.turn()
+            return False
         if self._nursery is not None:
-            await self._server._let_in(self._begin, self._wait)
+            await server._let_in(self._begin, self._wait)
             return False
         await self._server._let_in(self._begin_here, self._wait, most=1)
         if self._here is not None:

@@ -87,6 +87,8 @@ class TCPServer(SocketHooks, BaseServer):
 class UDPServer(DatagramHooks, TCPServer):
     """A server on a datagram socket; see :class:`~sync_backend.socket_hooks.DatagramHooks`."""
 
+    _keeps_tasks = True
+
     async def _discard(self, request: Any) -> None:
         """The socket is the server's."""
 

@@ -311,6 +311,17 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         flag = (flags[0] if flags else 0) | _DONTWAIT
         return await self._do(_Pauses().wait, self._sock.sendto, data, flag, address)
 
+    def send_reply(self, data: Buffer, address: Any, /) -> Awaitable[int] | None:
+        """Send *data* as the last thing that a handler does: at once, without a checkpoint.
+
+        :returns: None; or what is to be awaited, if there is no room.
+        """
+        try:
+            self._sock.sendto(data, _DONTWAIT, address)
+        except BlockingIOError:
+            return self.sendto(data, address)
+        return None
+
     async def _do(
         self, wait: Callable[[Any], Awaitable[None]], call: Callable[..., _T], *args: Any
     ) -> _T:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, Literal
 
 import trio
 
@@ -21,6 +22,7 @@ from .worker import Worker
 __all__ = ["Tasks", "settled"]
 
 _HERE = Step.HERE
+_ENTERED: Final[AbstractContextManager[Any]] = nullcontext()
 
 
 class Tasks(Draining):
@@ -42,10 +44,14 @@ class Tasks(Draining):
     # The task.
 
     async def _work(self, worker: Worker, begin: Callable[..., Rest], *args: Any) -> None:
-        """Do what ``begin(*args)`` does and leaves to be awaited, in this task, as *worker*."""
+        """Do what ``begin(*args)`` does and leaves to be awaited, in this task, as *worker*.
+
+        One that has a task already is in its scope, too.
+        """
+        scope = worker.scope if worker.task is None else _ENTERED
         worker.task = trio.lowlevel.current_task()
         try:
-            with worker.scope:
+            with scope:
                 try:
                     rest = begin(*args)
                     if rest is not None:

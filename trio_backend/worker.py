@@ -39,12 +39,18 @@ class Worker:
         "thread",
     )
 
-    def __init__(self, place: Place, request: Any, outer: Worker | None = None) -> None:
+    def __init__(
+        self,
+        place: Place,
+        request: Any,
+        outer: Worker | None = None,
+        scope: trio.CancelScope | None = None,
+    ) -> None:
         self.place = place
         self.came = self.request = request
         self.outer = outer
         self.task: trio.lowlevel.Task | None = None
-        self.scope = trio.CancelScope()
+        self.scope = trio.CancelScope() if scope is None else scope
         self.ended = False
         self.thread: int | None = None
         self.greenlet: Any = None
@@ -53,7 +59,8 @@ class Worker:
         """Cut the request, whoever is at work on it."""
         worker: Worker | None = self
         while worker is not None:
-            worker.scope.cancel()
+            if not worker.ended:  # its scope may be another's by now
+                worker.scope.cancel()
             worker = worker.outer
 
     def where(self) -> str:

@@ -206,6 +206,16 @@ def test_a_datagram_is_read_from_a_file_and_answered_by_another(mailbox: type[Ma
     assert box.sent == [(b"ONE\nTWO\n", ("::1", 9))]
 
 
+def test_a_reply_goes_the_way_that_the_socket_has_for_replies() -> None:
+    class Replying(Mailbox):
+        def send_reply(self, data: bytes, address: Any) -> None:
+            self.sent.append((b"reply", address))
+
+    box = Replying()
+    Datagrams(DatagramRequestHandler).serve((b"abc", box), "client")
+    assert box.sent == [(b"reply", "client")]
+
+
 def test_nothing_written_is_an_empty_reply() -> None:
     box = Mailbox()
     Datagrams(DatagramRequestHandler).serve((b"abc", box), "client")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Awaitable, Generator
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator
 from typing import Any
 
 from sansio_server.deferred import Deferred, drop_deferred
@@ -61,6 +61,19 @@ class Iterating(Awaitable[Any]):
         return iter([None])  # type: ignore[return-value]
 
 
+class Showing(Iterator[None]):
+    """Is no coroutine, but shows itself as one."""
+
+    def __init__(self, coroutine: Any) -> None:
+        self.cr_frame, self.cr_await = coroutine.cr_frame, coroutine.cr_await
+
+    def __next__(self) -> None:
+        """Be waited for."""
+
+    def __await__(self) -> Any:
+        return self
+
+
 async def items() -> AsyncIterator[int]:
     await inner()
     yield 1
@@ -90,6 +103,9 @@ def test_where_a_coroutine_waits() -> None:
     assert where(Wrapped()) == ["outer", "inner", "__await__"]
     assert where(Deferred(inner())) == ["outer", "inner", "__await__"]
     assert where(Iterating()) == ["outer"]
+    shown = inner()
+    assert where(Showing(shown)) == ["outer", "inner"]
+    shown.close()
     assert where(iterate()) == ["outer", "iterate", "items", "inner", "__await__"]
     assert where(Delegating()) == ["outer", "__await__", "inner", "__await__"]
 

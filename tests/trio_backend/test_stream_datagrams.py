@@ -96,6 +96,21 @@ async def test_datagrams_without_room_time_out(
         await request.sendto(b"late", address)
 
 
+async def test_replies_are_sent_at_once_or_awaited(
+    datagrams: tuple[TrioRequest, socket.socket],
+) -> None:
+    request, theirs = datagrams
+    address = theirs.getsockname()
+    assert request.send_reply(b"reply", address) is None
+    assert theirs.recv(10) == b"reply"
+    fill_datagrams(request, address)
+    rest = request.send_reply(b"late", address)
+    assert rest is not None
+    drain(theirs)
+    assert await rest == 4
+    assert theirs.recv(10) == b"late"
+
+
 # For rfile.
 
 
