@@ -41,8 +41,11 @@ def server_class(kind: Kind, backend: str, **attributes: Any) -> type[sync_backe
 class _Served(running.Served):
     """A server whose loop has a thread of its own."""
 
-    def __init__(self, address: Address, server: sync_backend.TCPServer, events: Events) -> None:
+    def __init__(
+        self, address: Address, server: sync_backend.TCPServer, events: Events, *, gives_away: bool
+    ) -> None:
         super().__init__(address, server, events)
+        self._gives_away = gives_away  # the loop serves nobody itself
         self._loop = threading.Thread(target=self._serve, name=str(self.address), daemon=True)
 
     @classmethod
@@ -61,7 +64,7 @@ class _Served(running.Served):
             max_children=plan.limits.max_connections,
             pool_size=plan.limits.max_connections,
         )
-        return cls(address, server, events)
+        return cls(address, server, events, gives_away=bool(_MIX_INS[plan.backend]))
 
     @classmethod
     def start(cls, opened: Sequence[_Served]) -> None:
@@ -88,6 +91,8 @@ class _Served(running.Served):
         server = self.server
         # Kept where the loop is only about to begin; not shutdown(), which may wait for a handler.
         server._control.post(Event.SHUTDOWN)
+        if self._gives_away:
+            self._loop.join()  # or whom it is about to give to a thread or child would be missed
         server.server_close()
         if server.drain_timeout is None:
             self._loop.join()

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,3 +77,31 @@ def test_a_stop_before_the_loop_has_begun_is_no_failure() -> None:
         served.stop()
         assert {events.get(time.monotonic() + PATIENCE) for _ in range(2)} == {ENDED, CLOSED}
     assert served.failure is None
+
+
+def test_whom_the_loop_is_about_to_give_away_is_drained_too(tmp_path: Path) -> None:
+    events = Events()
+    address = Address("unix", path=str(tmp_path / "socket"))
+    plan = Plan(Upper, (address,), "threads", Limits(drain_timeout=0))
+    served = _Served.open(plan, address, events)
+    giving, gate = threading.Event(), threading.Event()
+    give, join = served.server.process_request, served._loop.join
+
+    def process_request(*args: Any) -> None:
+        giving.set()
+        assert gate.wait(PATIENCE)
+        give(*args)
+
+    def join_loop(*args: Any) -> None:
+        gate.set()
+        join(*args)
+
+    served.server.process_request = process_request
+    served._loop.join = join_loop  # type: ignore[assignment,method-assign]
+    with closing(events), socket.socket(socket.AF_UNIX) as client:
+        _Served.start([served])
+        client.connect(str(tmp_path / "socket"))
+        assert giving.wait(PATIENCE)
+        served.stop()
+        assert {events.get(time.monotonic() + PATIENCE) for _ in range(2)} == {ENDED, CLOSED}
+    assert len(served.server.drain_report.cut) == 1

@@ -47,7 +47,7 @@ def test_a_full_server_leaves_clients_waiting(sleeps: Sleeps) -> None:
     begun = [e.what for e in watcher.events if e.kind in {TraceKind.ACCEPT, TraceKind.ENTER}]
     order = [what for what in begun if what in {"accept", "shutdown_request"}]
     assert order == ["accept", "shutdown_request"] * 2
-    assert set(sleeps.timeouts) == {None}
+    assert set(sleeps.timeouts) <= {None}  # none, if there was always something to do
 
 
 def test_a_full_server_lets_nobody_in_who_asks_for_one_request() -> None:
@@ -160,7 +160,7 @@ def test_a_loop_is_suspended_and_resumed_at_once(server: PatientServer, sleeps: 
         with connect(server):
             server.shutdown()
     assert server.counters.accepted == 1
-    assert set(sleeps.timeouts) == {None}
+    assert set(sleeps.timeouts) <= {None}  # none, if there was always something to do
 
 
 @pytest.mark.parametrize("name", ["serve_forever", "handle_request"])
