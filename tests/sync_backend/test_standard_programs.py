@@ -155,6 +155,7 @@ def test_logging_configuration(tmp_path: Path) -> None:
     source = """
 import logging, logging.config, signal, threading
 
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until it is waited for
 came = threading.Event()
 
 def verify(config):
@@ -166,13 +167,11 @@ listener.start()
 listener.ready.wait()
 print([base.__module__ for base in listener.rcvr.__mro__])
 print(listener.port)
-try:
-    came.wait()
-    signal.pause()
-except KeyboardInterrupt:
-    logging.config.stopListening()
-    listener.join()
-    print(logging.getLevelName(logging.getLogger("told").level))
+came.wait()
+signal.sigwait({signal.SIGINT})
+logging.config.stopListening()
+listener.join()
+print(logging.getLevelName(logging.getLogger("told").level))
 """
     config = json.dumps({"version": 1, "loggers": {"told": {"level": "ERROR"}}}).encode()
     with running(write(tmp_path, source), tmp_path) as program:
