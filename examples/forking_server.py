@@ -53,11 +53,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=9005, help="0 takes any that is free")
     args = parser.parse_args()
 
-    with ReportServer((args.host, args.port), Reporter) as server:
+    with ReportServer((args.host, args.port), Reporter) as server, suppress(KeyboardInterrupt):
         host, port = server.server_address
         print(f"pid {os.getpid()} listening on {host}:{port}", flush=True)
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+        server.serve_forever()
     print(f"served {server.clients} clients, {server.lines} lines in this process")
 
 

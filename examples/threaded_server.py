@@ -80,14 +80,14 @@ def main() -> None:
         # A daemon thread ends with the program, even where nothing stops the server.
         serving = threading.Thread(target=server.serve_forever, name="server", daemon=True)
         serving.start()
-        host, port = server.server_address
-        print(f"listening on {host}:{port}", flush=True)
-        if args.clients > 0:
-            names = ["everyone"] * args.clients
-            with ThreadPoolExecutor(args.clients) as players:
-                list(players.map(play, repeat((host, port)), names))
-        else:
-            with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt):
+            host, port = server.server_address
+            print(f"listening on {host}:{port}", flush=True)
+            if args.clients > 0:
+                names = ["everyone"] * args.clients
+                with ThreadPoolExecutor(args.clients) as players:
+                    list(players.map(play, repeat((host, port)), names))
+            else:
                 serving.join()
         server.shutdown()
         serving.join()
