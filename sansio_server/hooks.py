@@ -6,12 +6,11 @@ and clocks.
 
 from __future__ import annotations
 
-import logging
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import AbstractContextManager
-from typing import Any, Final, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, overload
 
 from .deferred import Deferred, is_awaitable
 from .handlers import is_asynchronous, unwrapped
@@ -21,10 +20,24 @@ from .limits import Limits, WhenFull
 from .request import Step
 from .trace import LimitsInForce, Standing, Trace, TraceEvent, TraceKind
 
+if TYPE_CHECKING:
+    import logging
+
 __all__ = ["LOGGER", "ServerHooks"]
 
-#: Where servers report what concerns nobody's request: overload, drains, a broken trace.
-LOGGER: Final = logging.getLogger("sansio_server")
+
+class _LaterLogger:
+    """The logger, got when it is used: :mod:`logging` has things to do at each fork."""
+
+    def __getattr__(self, name: str) -> Any:
+        import logging  # noqa: PLC0415 - as above
+
+        return getattr(logging.getLogger("sansio_server"), name)
+
+
+#: Where servers report what concerns nobody's request: overload, drains, a broken trace. It is the
+#: logger of the name "sansio_server".
+LOGGER: Final[logging.Logger] = _LaterLogger()  # type: ignore[assignment]
 
 _RULE: Final = "-" * 40
 

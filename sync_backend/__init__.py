@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import socket
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sansio_server.handlers import (
     BaseRequestHandler,
@@ -17,7 +19,6 @@ from sansio_server.handlers import (
 )
 
 from .base import BaseServer
-from .pool import PoolMixIn
 from .sockets import TCPServer, UDPServer
 from .threads import ThreadingMixIn
 
@@ -45,14 +46,6 @@ class ThreadingUDPServer(ThreadingMixIn, UDPServer):
     """A :class:`UDPServer` with a thread for each datagram."""
 
 
-class PoolTCPServer(PoolMixIn, TCPServer):
-    """A :class:`TCPServer` with a pool of threads that accept connections by themselves."""
-
-
-class PoolUDPServer(PoolMixIn, UDPServer):
-    """A :class:`UDPServer` with a pool of threads that receive datagrams by themselves."""
-
-
 if hasattr(socket, "AF_UNIX"):
     from .sockets import UnixDatagramServer, UnixStreamServer
 
@@ -61,12 +54,6 @@ if hasattr(socket, "AF_UNIX"):
 
     class ThreadingUnixDatagramServer(ThreadingMixIn, UnixDatagramServer):
         """A :class:`UnixDatagramServer` with a thread for each datagram."""
-
-    class PoolUnixStreamServer(PoolMixIn, UnixStreamServer):
-        """A :class:`UnixStreamServer` with a pool of threads that accept by themselves."""
-
-    class PoolUnixDatagramServer(PoolMixIn, UnixDatagramServer):
-        """A :class:`UnixDatagramServer` with a pool of threads that receive by themselves."""
 
     __all__ += [
         "PoolUnixDatagramServer",
@@ -79,19 +66,12 @@ if hasattr(socket, "AF_UNIX"):
 
 if hasattr(os, "fork"):
     from .forks import ForkingMixIn
-    from .prefork import PreforkMixIn
 
     class ForkingTCPServer(ForkingMixIn, TCPServer):
         """A :class:`TCPServer` with a child process for each connection."""
 
     class ForkingUDPServer(ForkingMixIn, UDPServer):
         """A :class:`UDPServer` with a child process for each datagram."""
-
-    class PreforkTCPServer(PreforkMixIn, TCPServer):
-        """A :class:`TCPServer` with worker processes that accept connections by themselves."""
-
-    class PreforkUDPServer(PreforkMixIn, UDPServer):
-        """A :class:`UDPServer` with worker processes that receive datagrams by themselves."""
 
     __all__ += ["ForkingMixIn", "ForkingTCPServer", "ForkingUDPServer"]
     __all__ += ["PreforkMixIn", "PreforkTCPServer", "PreforkUDPServer"]
@@ -104,11 +84,43 @@ if hasattr(os, "fork"):
         class ForkingUnixDatagramServer(ForkingMixIn, UnixDatagramServer):
             """A :class:`UnixDatagramServer` with a child process for each datagram."""
 
-        class PreforkUnixStreamServer(PreforkMixIn, UnixStreamServer):
-            """A :class:`UnixStreamServer` with worker processes that accept by themselves."""
-
-        class PreforkUnixDatagramServer(PreforkMixIn, UnixDatagramServer):
-            """A :class:`UnixDatagramServer` with worker processes that receive by themselves."""
-
         __all__ += ["ForkingUnixDatagramServer", "ForkingUnixStreamServer"]
         __all__ += ["PreforkUnixDatagramServer", "PreforkUnixStreamServer"]
+
+# What few programs use is loaded when it is asked for: what a fork costs follows what its parent
+# has loaded.
+_LATER = {
+    "PoolMixIn": "pool",
+    "PoolTCPServer": "pool_servers",
+    "PoolUDPServer": "pool_servers",
+    "PoolUnixDatagramServer": "pool_servers",
+    "PoolUnixStreamServer": "pool_servers",
+    "PreforkMixIn": "prefork",
+    "PreforkTCPServer": "prefork_servers",
+    "PreforkUDPServer": "prefork_servers",
+    "PreforkUnixDatagramServer": "prefork_servers",
+    "PreforkUnixStreamServer": "prefork_servers",
+}
+
+if TYPE_CHECKING:
+    from .pool import PoolMixIn as PoolMixIn
+    from .pool_servers import PoolTCPServer as PoolTCPServer
+    from .pool_servers import PoolUDPServer as PoolUDPServer
+    from .pool_servers import PoolUnixDatagramServer as PoolUnixDatagramServer
+    from .pool_servers import PoolUnixStreamServer as PoolUnixStreamServer
+    from .prefork import PreforkMixIn as PreforkMixIn
+    from .prefork_servers import PreforkTCPServer as PreforkTCPServer
+    from .prefork_servers import PreforkUDPServer as PreforkUDPServer
+    from .prefork_servers import PreforkUnixDatagramServer as PreforkUnixDatagramServer
+    from .prefork_servers import PreforkUnixStreamServer as PreforkUnixStreamServer
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER or name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f".{_LATER[name]}", __name__), name)
+        globals()[name] = value  # found without this from now on
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -14,7 +14,7 @@ import pytest
 from sansio_server.deferred import Deferred, settle_deferred
 from sansio_server.driver import run_blocking
 from sansio_server.handlers import BaseRequestHandler
-from sansio_server.hooks import ServerHooks
+from sansio_server.hooks import LOGGER, ServerHooks
 from sansio_server.ledger import Counters
 from sansio_server.lifecycle import Event, State
 from sansio_server.limits import AcceptBackoff, Limits
@@ -428,6 +428,11 @@ def test_by_default_nobody_is_told() -> None:
     server._awaiting.add("loop")
     server._release(server._ledger.take("key", "client", 0.0))
     assert len(server._ledger) == 0
+
+
+def test_servers_report_to_the_logger_of_that_name() -> None:
+    assert LOGGER.name == logging.getLogger("sansio_server").name
+    assert LOGGER.handlers is logging.getLogger("sansio_server").handlers
 
 
 def test_without_a_trace_a_place_is_released() -> None:

@@ -4,6 +4,7 @@ import importlib
 import os
 import socket
 import socketserver
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,6 +77,26 @@ def test_a_system_that_lacks_something_has_the_other_names(
     with imported_where(monkeypatch, unix=unix, fork=fork) as package:
         assert set(package.__all__) == names
         assert all(hasattr(package, name) for name in names)
+
+
+def test_what_few_programs_use_is_loaded_when_it_is_asked_for() -> None:
+    program = """if True:
+        import sys
+        import sync_backend
+        rare = {"sync_backend.pool", "sync_backend.prefork", "logging", "random", "mmap"}
+        assert not rare & set(sys.modules), rare & set(sys.modules)
+        assert set(sync_backend.__all__) < set(dir(sync_backend))
+        sync_backend.PoolTCPServer
+        assert "sync_backend.prefork" not in sys.modules
+        from sync_backend import *
+        assert PreforkTCPServer is sync_backend.PreforkTCPServer
+        """
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_is_not_there_is_named() -> None:
+    with pytest.raises(AttributeError, match="module 'sync_backend' has no attribute 'Pool'"):
+        sync_backend.Pool  # type: ignore[attr-defined]  # noqa: B018 - asking is the test
 
 
 def bases_of_sockets(module: Any) -> dict[str, list[str]]:
