@@ -173,12 +173,18 @@ class Ledger:
         """How many exceptions hooks have raised until now."""
         return self._counters.errors
 
-    def replace_lock(self, lock: AbstractContextManager[Any]) -> None:
-        """Use another lock.
+    def keep_only(self, place: Place, lock: AbstractContextManager[Any]) -> None:
+        """Forget all places but *place*, and use another lock.
 
-        Call this in a forked child, where the former one may be held by a thread that is not there.
+        Call this in a forked child, which serves that one alone, and where the former lock may be
+        held by a thread that is not there.
         """
         self._lock = lock
+        self._places = {place.key: place}
+        if self._aliases:
+            self._aliases = {key: alias for key, alias in self._aliases.items() if alias is place}
+        if self.deadlines:
+            self.deadlines = [entry for entry in self.deadlines if entry[2] is place]
 
     def take(
         self, key: Hashable, client_address: Any, now: float, timeout: float | None = None
@@ -237,7 +243,9 @@ class Ledger:
         A key that is not known, asked for while a hook has :data:`current` in hand, is taken to be
         another name of that one: the hook has wrapped it.
         """
-        place = self.find_exactly(key)
+        place = self._places.get(key)  # as a rule it is there, and a call costs more than this
+        if place is None:
+            place = self._aliases.get(key)
         if place is None:
             handed = current.get()
             if handed is not None and self._places.get(handed.key) is handed:
@@ -259,7 +267,8 @@ class Ledger:
         Call this when the request is given to a child process, whose pid is the new key.
         """
         if place.open:
-            self._forget_names(place)
+            if self._aliases:
+                self._forget_names(place)
             self._places.pop(place.key, None)
             place.key = key
             self._places[key] = place

@@ -57,18 +57,25 @@ class Children:
             pidfd = self._pidfds.pop(pid, None)
             if pidfd is not None:
                 self._pids.pop(pidfd, None)
-                with suppress(*_CLOSED):
+                try:
                     # Closing alone would not do: children forked since have the descriptor too.
                     self._epoll.unregister(pidfd)
+                except _CLOSED:
+                    pass
                 os.close(pidfd)
 
     def maybe_exited(self, pids: Iterable[int]) -> list[int]:
         """Return those of *pids* that have exited, and those that are not watched."""
-        found = [pid for pid in pids if pid not in self._pidfds]
+        found = list(set(pids).difference(self._pidfds))
         if self._epoll is not None:
-            with suppress(*_CLOSED):
-                exited = [self._pids.get(pidfd) for pidfd, _ in self._epoll.poll(0)]
-                found += [pid for pid in exited if pid is not None]
+            try:
+                exited = self._epoll.poll(0)
+            except _CLOSED:
+                return found
+            for pidfd, _ in exited:
+                pid = self._pids.get(pidfd)
+                if pid is not None:
+                    found.append(pid)
         return found
 
     def send_signal(self, pid: int, number: signal.Signals) -> None:

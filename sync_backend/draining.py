@@ -6,7 +6,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterable
-from typing import Any
 
 from sansio_server import draining
 from sansio_server.drain import Drain, DrainReport
@@ -22,9 +21,21 @@ __all__ = ["Draining"]
 class Draining(draining.Draining):
     """The part of a blocking server that ends its requests."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._progress = threading.Condition()
+    @property
+    def _progress(self) -> threading.Condition:
+        """What is notified when a request has ended; made when somebody asks for it."""
+        progress: threading.Condition | None = self.__dict__.get("_condition")
+        if progress is None:
+            progress = self.__dict__.setdefault("_condition", threading.Condition())
+        return progress
+
+    def _forget_drains(self) -> None:
+        """Begin anew in a forked child, where whoever drains or holds the condition is not."""
+        self.__dict__.pop("_condition", None)
+        if self._drains:
+            self._drains = []
+        if self._awaiting:
+            self._awaiting = set()
 
     def drain(self, timeout: float | None = None) -> DrainReport:
         """Wait for the requests that are being served; call this after ``shutdown()``.

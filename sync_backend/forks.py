@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sansio_server.hooks import ServerHooks
 from sansio_server.ledger import Place
 from sansio_server.request import Step
 
@@ -69,18 +69,17 @@ class ForkingMixIn(_Server):
             os._exit(status)
 
     def _forget_parent(self, place: Place) -> None:
-        """Keep of the server what is the child's: the request of *place*, and no other."""
-        self._control.after_fork()
+        """Keep of the server what is the child's: the request of *place*, and no other.
+
+        Each page that is written to here is copied by the system, and each is a fault: so nothing
+        is done that may as well be done when the child, as few do, uses what it concerns.
+        """
         signal.set_wakeup_fd(-1)  # the thread that forked is the child's main thread
-        self._ledger.replace_lock(self._new_lock())
-        for other in self._ledger:
-            if other is not place:
-                self._ledger.give_back(other)
-        self._children.close()
+        self._ledger.keep_only(place, self._new_lock())
+        # Kept: closing the descriptors one by one would take longer than the child does.
+        self._watched_by_parent = self.__dict__.pop("_watched", None)
         self.active_children = None
-        self._progress = threading.Condition()
-        self._drains = []
-        self._awaiting = set()
+        self._forget_drains()
         own = getattr(self, "socket", None)
         if own is not None and own.type == socket.SOCK_STREAM:
             own.close()  # or the address stays in use while the child lives
@@ -140,8 +139,13 @@ class ForkingMixIn(_Server):
         """Say whether ``service_actions()`` is to be called even if nothing happens."""
         if not self._children.all_watched(self.active_children or ()):
             return True
-        body = getattr(self.service_actions, "__func__", None)
-        return body is not ForkingMixIn.service_actions and super()._needs_turns()
+        return super()._needs_turns()
+
+    def _acts(self) -> bool:
+        """Say whether ``service_actions()`` does anything that :meth:`_attend` does not."""
+        own = getattr(self.service_actions, "__func__", None) is ForkingMixIn.service_actions
+        behind = getattr(super().service_actions, "__func__", None)
+        return not own or behind is not ServerHooks.service_actions
 
     _bounded: ClassVar[bool] = True
     _always_attends: ClassVar[bool] = True
@@ -157,7 +161,8 @@ class ForkingMixIn(_Server):
 
     def _attend(self) -> None:
         """Cut the requests that are overdue, and reap children that have exited."""
-        super()._attend()
+        if self._ledger.deadlines:
+            super()._attend()
         self.collect_children()
 
     def _where(self, place: Place) -> str:

@@ -7,7 +7,6 @@ import mmap
 import os
 import random
 import struct
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -262,9 +261,7 @@ class PreforkMixIn(SharedListenerMixIn):
         for name in ("_ends", "_crew", "_pool_members", "_pool_leaving"):  # threads of the parent
             self.__dict__.pop(name, None)
         self._ledger = Ledger(self._new_lock(), self._release)
-        self._progress = threading.Condition()
-        self._drains = []
-        self._awaiting = set()
+        self._forget_drains()
 
     def _on_signal(self, channel: Channel) -> None:
         """Stop; and if that is asked for, cut what is left."""

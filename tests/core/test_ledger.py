@@ -359,13 +359,28 @@ def test_places_that_nobody_has_in_hand_are_kept_by_an_override() -> None:
     assert ledger.kept() == [kept]
 
 
-def test_another_lock_may_take_over() -> None:
+def test_a_child_keeps_one_place_and_has_a_lock_of_its_own() -> None:
     former, latter = Lock(), Lock()
     ledger = Ledger(former)
+    mine, other = (ledger.take(key, "client", 0.0, 5.0) for key in ("mine", "other"))
+    context_of(mine).run(ledger.find, "mine wrapped")
+    context_of(other).run(ledger.find, "other wrapped")
     former.held = True  # by a thread that a forked child does not have
-    ledger.replace_lock(latter)
+    ledger.keep_only(mine, latter)
+    assert list(ledger) == [mine]
+    assert ledger.find_exactly("mine") is ledger.find_exactly("mine wrapped") is mine
+    assert ledger.find_exactly("other") is ledger.find_exactly("other wrapped") is None
+    assert ledger.overdue(9.0) == [mine]
     ledger.count("errors")
-    assert latter.count == 1
+    assert latter.count == 2
+
+
+def test_a_child_without_other_names_or_deadlines_keeps_its_place() -> None:
+    ledger = Ledger()
+    mine, _ = ledger.take("mine", "client", 0.0), ledger.take("other", "client", 0.0)
+    ledger.keep_only(mine, Lock())
+    assert list(ledger) == [mine]
+    assert ledger.counters == Counters(accepted=2, closed=1)
 
 
 def test_no_lock_is_taken_twice() -> None:

@@ -85,6 +85,19 @@ def test_the_loop_serves_and_reaps() -> None:
         assert len(server._ledger) == 0
 
 
+def test_the_actions_of_a_class_behind_the_mixin_are_called() -> None:
+    class Behind(TCPServer):
+        def service_actions(self) -> None:
+            self.shutdown()
+
+    class Acting(ForkingMixIn, Behind):
+        pass
+
+    with Acting(HERE, Upper) as server:
+        server.serve_forever(poll_interval=0.001)
+        assert not server._is_running()
+
+
 def test_children_that_cannot_be_watched_are_reaped_all_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
