@@ -26,9 +26,10 @@ class ReadBuffer:
     copied that is taken whole. Only what stays when more comes is put together.
 
     :param limit: the most bytes a delimiter may be away.
+    :ivar left: how many bytes came and were not yet taken.
     """
 
-    __slots__ = ("_data", "_delimiter", "_eof", "_limit", "_searched", "_start")
+    __slots__ = ("_data", "_delimiter", "_eof", "_limit", "_searched", "_start", "left")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         if limit < 1:
@@ -36,17 +37,18 @@ class ReadBuffer:
         self._limit = limit
         self._data: bytes | bytearray = b""
         self._start = 0  # of what was not yet taken
+        self.left = 0
         self._delimiter = b""
         self._searched = 0
         self._eof = False
 
     def __len__(self) -> int:
-        return len(self._data) - self._start
+        return self.left
 
     @property
     def at_eof(self) -> bool:
         """Whether all bytes have come and all have been taken."""
-        return self._eof and not len(self)
+        return self._eof and not self.left
 
     @property
     def eof(self) -> bool:
@@ -56,7 +58,7 @@ class ReadBuffer:
     def feed(self, data: bytes) -> None:
         """Add bytes that came."""
         kept, start = self._data, self._start
-        if start == len(kept):
+        if not self.left:
             self._data = data
         elif isinstance(kept, bytes):
             self._data = bytearray().join((memoryview(kept)[start:], data))
@@ -64,6 +66,19 @@ class ReadBuffer:
             del kept[:start]
             kept += data
         self._start = 0
+        self.left += len(data)
+
+    def feed_line(self, data: bytes) -> bytes | None:
+        """Add bytes that came; take a line, as :meth:`take_line` without a size does."""
+        if not self.left:
+            end = data.find(b"\n", 0, self._limit) + 1
+            if end == len(data) > 0:
+                return data  # as most often: a client sends a line, and waits for its answer
+            if end:
+                self._data, self._start, self.left = data, end, len(data) - end
+                return data[:end]
+        self.feed(data)
+        return self.take_line()
 
     def feed_eof(self) -> None:
         """Note that no more bytes will come."""
@@ -71,14 +86,14 @@ class ReadBuffer:
 
     def take(self, most: int = -1) -> bytes:
         """Take up to *most* bytes, or all there are if *most* is negative."""
-        size = len(self) if most < 0 else min(most, len(self))
+        size = self.left if most < 0 else min(most, self.left)
         return self._cut(size)
 
     def take_exactly(self, size: int) -> bytes | None:
         """Take *size* bytes, or None while there are fewer."""
         if size < 0:
             raise ValueError(f"size must be 0 bytes or more, not {size!r}")
-        return self._cut(size) if len(self) >= size else None
+        return self._cut(size) if self.left >= size else None
 
     def take_until(self, delimiter: bytes) -> bytes | None:
         """Take all up to *delimiter* and that too, or None while it has not come.
@@ -90,7 +105,7 @@ class ReadBuffer:
         end = self._find(delimiter, self._limit)
         if end >= 0:
             return self._cut(end)
-        if len(self) >= self._limit:
+        if self.left >= self._limit:
             raise LineTooLong(self._limit)
         return None
 
@@ -108,24 +123,25 @@ class ReadBuffer:
             data, start = self._data, self._start
             end = data.find(b"\n", start, start + self._limit) + 1
             if end > 0:
-                if end == len(data):
-                    self._data, self._start = b"", 0
-                else:
+                self.left -= end - start
+                if self.left:
                     self._start = end
+                else:
+                    self._data, self._start = b"", 0
                 return data[start:end]
             self._delimiter = b"\n"
-            self._searched = min(len(data) - start, self._limit)
+            self._searched = min(self.left, self._limit)
         if most == 0:
             return b""
         end = self._find(b"\n", most if most > 0 else self._limit)
         if end >= 0:
             return self._cut(end)
-        if most > 0 and len(self) >= most:
+        if most > 0 and self.left >= most:
             return self._cut(most)
-        if most < 0 and len(self) >= self._limit:
+        if most < 0 and self.left >= self._limit:
             raise LineTooLong(self._limit)
         if self._eof:
-            return self._cut(len(self))
+            return self._cut(self.left)
         return None
 
     def _find(self, delimiter: bytes, limit: int) -> int:
@@ -137,7 +153,7 @@ class ReadBuffer:
         start = first + max(0, self._searched - len(delimiter) + 1)
         found = self._data.find(delimiter, start, first + limit)
         if found < 0:
-            self._searched = min(len(self), limit)
+            self._searched = min(self.left, limit)
             return -1
         return found + len(delimiter) - first
 
@@ -145,10 +161,11 @@ class ReadBuffer:
         data, start = self._data, self._start
         end = start + size
         self._searched = 0
-        if end == len(data):
-            self._data, self._start = b"", 0
-        else:
+        self.left -= size
+        if self.left:
             self._start = end
+        else:
+            self._data, self._start = b"", 0
         if isinstance(data, bytes):
             return data[start:end]
         with memoryview(data) as view:

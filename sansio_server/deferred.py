@@ -26,46 +26,45 @@ __all__ = [
 waiting: Final[ContextVar[tuple[Deferred, ...] | None]] = ContextVar("waiting", default=None)
 
 
-class Deferred(Awaitable[Any]):
+class Deferred:
     """Something to await, by whoever made it or else by the driver.
 
     :param awaitable: what to await; it is awaited once.
+    :ivar taken: whether somebody has awaited this.
     """
 
-    __slots__ = ("_awaitable", "_taken")
+    __slots__ = ("_awaitable", "taken")
 
     def __init__(self, awaitable: Awaitable[Any]) -> None:
         self._awaitable = awaitable
-        self._taken = False
-        waiting.set((*(waiting.get() or ()), self))
+        self.taken = False
+        noted = waiting.get()
+        waiting.set((self,) if noted is None else (*noted, self))
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        self._taken = True
+        self.taken = True
         return self._awaitable.__await__()
 
     def take(self) -> Awaitable[Any]:
         """Return what is to be awaited, for the caller to do so at once and in its own place.
 
-        Each frame less between a task and what it waits for is memory and time.
+        What comes later is begun by this, and what is left of it returned. Each frame less between
+        a task and what it waits for is memory and time.
         """
-        self._taken = True
-        return self._awaitable
+        self.taken = True
+        awaitable = self._awaitable
+        return awaitable.begin() if type(awaitable) is Later else awaitable
 
     def drop(self) -> None:
         """Give up what was not awaited."""
-        if not self._taken:
-            self._taken = True
+        if not self.taken:
+            self.taken = True
             close = getattr(self._awaitable, "close", None)
             if close is not None:
                 close()
 
-    @property
-    def taken(self) -> bool:
-        """Whether somebody has awaited this."""
-        return self._taken
 
-
-class Later(Awaitable[Any]):
+class Later:
     """Something to await that is not begun before.
 
     :param begin: called with *args* then; returns what is left to be awaited, or None.
@@ -77,13 +76,21 @@ class Later(Awaitable[Any]):
         self._begin = begin
         self._args = args
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def begin(self) -> Awaitable[Any]:
+        """Begin; return what is left to be awaited."""
         rest = self._begin(*self._args)
-        return _nothing() if rest is None else rest.__await__()
+        return _NOTHING if rest is None else rest
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self.begin().__await__()
 
 
-def _nothing() -> Generator[Any, Any, None]:
-    yield from ()
+class _Nothing:
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()
+
+
+_NOTHING: Final = _Nothing()
 
 
 async def settle_deferred(noted: Iterable[Deferred] = ()) -> None:

@@ -126,7 +126,12 @@ def take_in(server: DrivenServer, request: Any, client_address: Any) -> Place:
 
 
 def continue_request(
-    server: DrivenServer, entry: Step, request: Any, client_address: Any, worker: Any
+    server: DrivenServer,
+    entry: Step,
+    request: Any,
+    client_address: Any,
+    worker: Any,
+    place: Place | None = None,
 ) -> Rest:
     """Drive the rest of a request that ``process_request`` has been given, until it has to wait.
 
@@ -135,10 +140,12 @@ def continue_request(
     :func:`run_blocking` it.
 
     :param worker: who runs this, as the backend knows them; see :class:`~.ledger.Place`.
+    :param place: the place of *request*, where it is known; it may have been given back since.
     :raises BaseException: from ``Step.HERE``, what ``finish_request`` raised; from either entry,
         what a hook raised and no ``handle_error`` dealt with.
     """
-    place = place_of(server, request, client_address)
+    if place is None or not place.open:
+        place = place_of(server, request, client_address)
     place.in_place = entry is _HERE
     place.request = request  # before looking: who cuts it looks the other way round
     if place.cut:

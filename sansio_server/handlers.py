@@ -132,7 +132,9 @@ class BaseRequestHandler:
             drop_deferred()
             raise
         finally:
-            await _settled(self.finish())
+            result = self.finish()
+            if result is not None or waiting.get() is not None:
+                await _settled(result)
 
     # The three return Any so that overrides may be coroutine functions.
 
@@ -201,7 +203,11 @@ class StreamRequestHandler(BaseRequestHandler):
     def finish(self) -> Any:
         """Flush and close the two files; the connection is the server's to close."""
         if self._runs_async:
-            return Deferred(self._finish())
+            unsent = getattr(self.wfile, "unsent", None)
+            if unsent is None or unsent():
+                return Deferred(self._finish())
+            self.rfile.close()
+            return None
         try:
             try:
                 if not self.wfile.closed:

@@ -150,6 +150,10 @@ class AsyncWriter:
         for line in lines:
             await self.write(line)
 
+    def unsent(self) -> bool:
+        """Say whether there is something to :meth:`flush`; who overrides the one does the other."""
+        return bool(self._pending)
+
     async def flush(self) -> None:
         """Send what has gathered."""
         if self._pending:

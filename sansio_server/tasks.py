@@ -111,7 +111,13 @@ class TaskServer(Draining):
 
         :param entry: ``Step.HERE`` inside ``process_request``, ``Step.FINISH`` anywhere else.
         """
-        return Deferred(Later(continue_request, self, entry, request, client_address, None))
+        return self._continue_later(entry, request, client_address)
+
+    def _continue_later(
+        self, entry: Step, request: Any, client_address: Any, place: Place | None = None
+    ) -> Deferred:
+        """Return what :meth:`continue_request` does, for the request of *place*, if it is known."""
+        return Deferred(Later(continue_request, self, entry, request, client_address, None, place))
 
     async def drain(self, timeout: float | None = None) -> DrainReport:
         """Wait for the requests that are being served; call this when no more are let in.

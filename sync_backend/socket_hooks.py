@@ -19,7 +19,7 @@ __all__ = ["DatagramHooks", "SocketHooks"]
 #: clients wait for seconds under a burst.
 _LARGEST_BACKLOG: Final = 65535
 
-_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
+_DONTWAIT: Final = int(getattr(socket, "MSG_DONTWAIT", 0))
 _SHUT_WR: Final = int(socket.SHUT_WR)
 
 #: The part of ``socket.accept`` that is the system call. Not public, so done without where it is

@@ -56,7 +56,7 @@ class TrioReader(AsyncReader):
         :raises LineTooLong: *size* is negative and no line ends within the limit.
         """
         buffer = self._buffer
-        if len(buffer) or buffer.eof:
+        if buffer.left or buffer.eof:
             # As _pass() and the base class do, in one frame: most handlers read lines.
             if self._in_a_row < GIVES_WAY_AFTER:
                 self._in_a_row += 1
@@ -69,12 +69,18 @@ class TrioReader(AsyncReader):
                 return line
         while True:
             self._in_a_row = 0
-            data = await self._request.recv_for_file()
-            if data:
-                buffer.feed(data)
-            else:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            data = self._request.recv_at_once()
+            if type(data) is not bytes:
+                data = await data  # type: ignore[misc]  # no bytes yet
+            if not data:
                 buffer.feed_eof()
-            line = buffer.take_line(size)
+                line = buffer.take_line(size)
+            elif size < 0:
+                line = buffer.feed_line(data)
+            else:
+                buffer.feed(data)
+                line = buffer.take_line(size)
             if line is not None:
                 return line
 
@@ -130,11 +136,19 @@ class TrioWriter(AsyncWriter):
         if self._size or type(data) is not bytes:
             return await super().write(data)
         request = self._request
-        if len(self._reader._buffer) and request.gathers(data):
-            await trio.lowlevel.checkpoint_if_cancelled()
+        await trio.lowlevel.checkpoint_if_cancelled()
+        if self._reader._buffer.left and request.gathers(data):
+            return len(data)
+        sent = request.send_at_once(data)
+        if sent == len(data):
+            await trio.lowlevel.cancel_shielded_checkpoint()
         else:
-            await request.sendall(data)
+            await request.sendall(data[sent:])
         return len(data)
+
+    def unsent(self) -> bool:
+        """Say whether there is something to :meth:`flush`."""
+        return bool(self._pending) or self._request.has_gathered()
 
     async def flush(self) -> None:
         """Send what has gathered."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
+from .errors import as_sockets, as_streams
 from .files import TrioReader, TrioWriter
 from .gathering import LARGEST, Gathering
 
@@ -21,8 +22,9 @@ __all__ = ["TrioRequest", "awaited", "in_time"]
 
 _T = TypeVar("_T")
 
-# The mode of the socket is left alone: a blocking handler may have it in a thread.
-_DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
+# The mode of the socket is left alone: a blocking handler may have it in a thread. A plain number:
+# to combine an enum's members costs as much as a small system call.
+_DONTWAIT: Final = int(getattr(socket, "MSG_DONTWAIT", 0))
 _CHUNK: Final = 65536
 
 #: Seconds between two attempts to send a datagram, at first and at most. The system does not tell
@@ -125,7 +127,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
     async def send_first(self) -> None:
         """Send what was gathered before something else is done."""
         if self._timeout != 0:
-            with in_time(self._timeout), _as_sockets():
+            with in_time(self._timeout), as_sockets():
                 await self.wait_gathered()
         elif not self.send_gathered():
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -176,7 +178,21 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         if self._timeout is not None:
             return self.recv(size)
-        return self._do_for_file(self._sock.recv, size)
+        return self._do_for_file(False, self._sock.recv, size, _DONTWAIT)
+
+    def recv_at_once(self) -> bytes | Awaitable[bytes]:
+        """Return what is there, or what :meth:`recv_for_file` does if that is to be awaited.
+
+        To be called between a checkpoint for cancellation and anything else.
+        """
+        if not self._gave_way or self._gathered or self._timeout is not None:
+            return self.recv_for_file()
+        try:
+            data = self._sock.recv(_CHUNK, _DONTWAIT)
+        except BlockingIOError:
+            return self._do_for_file(True, self._sock.recv, _CHUNK, _DONTWAIT)
+        self._gave_way = False
+        return data
 
     def recv_into_for_file(self, buffer: Buffer, /) -> Awaitable[int]:
         """Receive into *buffer* for the ``rfile`` of a blocking handler, as :meth:`recv_for_file`.
@@ -185,13 +201,19 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         if self._timeout is not None:
             return self.recv_into(buffer)
-        return self._do_for_file(self._sock.recv_into, buffer, 0)
+        return self._do_for_file(False, self._sock.recv_into, buffer, 0, _DONTWAIT)
 
-    async def _do_for_file(self, call: Callable[..., _T], *args: Any) -> _T:
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self._gathered:
-            await self.send_first()
-        while (result := _attempt(call, *args)) is None:
+    async def _do_for_file(self, tried: bool, call: Callable[..., _T], *args: Any) -> _T:
+        """Receive, as *call* does with *args*.
+
+        :param tried: whether that was tried just now, and nothing was there.
+        """
+        if not tried:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if self._gathered:
+                await self.send_first()
+        while tried or (result := _attempt(call, *args)) is None:
+            tried = False
             try:
                 await trio.lowlevel.wait_readable(self._sock)
             except trio.ClosedResourceError:
@@ -268,6 +290,20 @@ class TrioRequest(trio.abc.HalfCloseableStream):
             address,
         )
 
+    def send_at_once(self, data: bytes) -> int:
+        """Send of *data* what there is room for, unless more than that is to be done.
+
+        To be called between a checkpoint for cancellation and another for giving way, as of
+        :meth:`sendall` for the rest.
+        """
+        if self._gathered or self._timeout is not None:
+            return 0
+        self._gave_way = True
+        try:
+            return self._sock.send(data, _DONTWAIT)
+        except BlockingIOError:
+            return 0
+
     async def sendall(self, data: Buffer, flags: int = 0, /) -> None:
         """Send all of *data*.
 
@@ -287,7 +323,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
                 raise
             sent = 0
         if type(data) is not bytes or sent < len(data):
-            with memoryview(data).cast("B") as view, in_time(self._timeout), _as_sockets():
+            with memoryview(data).cast("B") as view, in_time(self._timeout), as_sockets():
                 await self._send_rest(view, sent, flags)
         await trio.lowlevel.cancel_shielded_checkpoint()
         self._gave_way = True
@@ -337,7 +373,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         else:
             await trio.lowlevel.cancel_shielded_checkpoint()
             return result
-        with in_time(self._timeout), _as_sockets():
+        with in_time(self._timeout), as_sockets():
             return await _retry(self._sock, wait, call, args)
 
     # As trio's streams have it.
@@ -351,7 +387,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
             max_bytes = _CHUNK
         elif max_bytes < 1:
             raise ValueError(f"max_bytes must be 1 or more, not {max_bytes!r}")
-        with _as_streams():
+        with as_streams():
             return await self.recv(max_bytes)
 
     async def send_all(self, data: Buffer) -> None:
@@ -361,7 +397,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         if self._sent_eof:
             raise trio.ClosedResourceError("nothing can be sent after the end")
-        with _as_streams():
+        with as_streams():
             await self.sendall(data)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -382,7 +418,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         await trio.lowlevel.checkpoint()
         if not self._sent_eof:
-            with _as_streams():
+            with as_streams():
                 if self._gathered:
                     await self.send_first()
                 self._sock.shutdown(socket.SHUT_WR)
@@ -420,7 +456,7 @@ def awaited(sock: socket.socket, gathering: Gathering | None = None) -> TrioRequ
 def _attempt(call: Callable[..., _T], *args: Any) -> _T | None:
     """Receive, if there is something; None if not."""
     try:
-        return call(*args, _DONTWAIT)
+        return call(*args)
     except BlockingIOError:
         return None
 
@@ -463,25 +499,3 @@ async def _retry(
             return call(*args)
         except BlockingIOError:
             continue
-
-
-@contextmanager
-def _as_sockets() -> Iterator[None]:
-    """Tell what trio says of a closed socket as sockets do."""
-    try:
-        yield
-    except trio.ClosedResourceError:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
-
-
-@contextmanager
-def _as_streams() -> Iterator[None]:
-    """Tell errors of sockets as trio's streams do."""
-    try:
-        yield
-    except (TimeoutError, BlockingIOError):
-        raise
-    except OSError as error:
-        if error.errno == errno.EBADF:
-            raise trio.ClosedResourceError("the connection is closed") from None
-        raise trio.BrokenResourceError(str(error)) from error

@@ -122,7 +122,8 @@ class Tasks(Draining):
         worker = self._workers.get(place)
         if worker is not None and worker.task is task:
             worker.request = request
-            return super().continue_request(entry, request, client_address)
+            known = place if request is worker.came else None
+            return self._continue_later(entry, request, client_address, known)
         return Deferred(self._continue_elsewhere(entry, request, client_address))
 
     async def _continue_elsewhere(self, entry: Step, request: Any, client_address: Any) -> None:

@@ -207,6 +207,7 @@ def test_waiting_for_a_long_line_searches_no_byte_twice() -> None:
 
     buffer = ReadBuffer()
     buffer._data = data = Counting(b"x")
+    buffer.left = 1
     for _ in range(999):
         buffer.feed(b"x")
         assert buffer.take_line() is None
@@ -225,3 +226,40 @@ def test_nothing_that_was_taken_is_held() -> None:
     buffer = fed(b"one\ntwo\n")
     assert (buffer.take_line(), buffer.take_line()) == (b"one\n", b"two\n")
     assert buffer._data == b""
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "rest"),
+    [
+        (b"one\n", b"one\n", b""),
+        (b"one\ntwo\n", b"one\n", b"two\n"),
+        (b"\n", b"\n", b""),
+        (b"one", None, b"one"),
+    ],
+)
+def test_a_line_is_taken_of_what_has_just_come(
+    data: bytes, line: bytes | None, rest: bytes
+) -> None:
+    buffer = ReadBuffer()
+    assert buffer.feed_line(data) == line
+    assert buffer.left == len(rest)
+    assert buffer.feed_line(b"more\n") == (rest + b"more\n").splitlines(keepends=True)[0]
+
+
+def test_a_line_that_comes_at_once_is_no_longer_than_the_limit() -> None:
+    with pytest.raises(LineTooLong):
+        ReadBuffer(4).feed_line(b"four\n")
+    assert ReadBuffer(4).feed_line(b"abc\n") == b"abc\n"
+
+
+@given(PIECES)
+def test_lines_taken_of_what_comes_are_those_of_a_file(pieces: list[bytes]) -> None:
+    buffer = ReadBuffer()
+    lines = []
+    for piece in pieces:
+        line = buffer.feed_line(piece)
+        while line is not None:
+            lines.append(line)
+            line = buffer.take_line()
+    lines.append(buffer.take())
+    assert [line for line in lines if line] == io.BytesIO(b"".join(pieces)).readlines()

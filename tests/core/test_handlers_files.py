@@ -182,6 +182,31 @@ def test_what_is_written_at_once_is_counted_in_bytes() -> None:
     assert list(map(len, served(Handler).sent)) == [3, 2, 2 * array("i").itemsize]
 
 
+class Writer:
+    """A file of a handler's own that says whether anything is left in it, or does not."""
+
+    def __init__(self, **says: object) -> None:
+        self.flushed = 0
+        vars(self).update(says)
+
+    async def flush(self) -> None:
+        self.flushed += 1
+
+
+@pytest.mark.parametrize(
+    ("file", "flushed"),
+    [(Writer(), 1), (Writer(unsent=lambda: True), 1), (Writer(unsent=lambda: False), 0)],
+    ids=["silent", "something left", "nothing left"],
+)
+def test_an_asynchronous_file_is_flushed_unless_nothing_is_left(file: Writer, flushed: int) -> None:
+    class Handler(StreamRequestHandler):
+        async def handle(self) -> None:
+            self.wfile = file
+
+    served(Handler)
+    assert file.flushed == flushed
+
+
 # Datagrams.
 
 

@@ -185,9 +185,9 @@ def test_a_writer_with_a_buffer_gathers() -> None:
     peer = Peer()
     writer = AsyncWriter(peer, 4)
     assert result(writer.write(b"abc")) == 3
-    assert peer.sent == []
+    assert (peer.sent, writer.unsent()) == ([], True)
     assert result(writer.write(b"de")) == 2
-    assert peer.sent == [b"abcde"]
+    assert (peer.sent, writer.unsent()) == ([b"abcde"], False)
     result(writer.write(b"f"))
     result(writer.flush())
     result(writer.flush())
