@@ -69,23 +69,34 @@ class Place:
     :ivar stop_ends_input: whether that is to end what there is to read.
     """
 
-    # Most of a request's attributes are never set: the class has them.
-    deadline: float = math.inf
-    request: Any = None
-    worker: Any = None
-    open: bool = True
-    in_place: bool = False
-    cut: bool = False
-    lent: bool = False
-    passed_back: bool = False
-    stopped: bool = False
-    stop_ends_input: bool = False
+    __slots__ = (
+        "client_address",
+        "cut",
+        "deadline",
+        "in_place",
+        "key",
+        "lent",
+        "number",
+        "open",
+        "passed_back",
+        "request",
+        "since",
+        "stop_ends_input",
+        "stopped",
+        "worker",
+    )
 
     def __init__(self, key: Hashable, number: int, client_address: Any, since: float) -> None:
         self.key = key
         self.number = number
         self.client_address = client_address
         self.since = since
+        self.deadline = math.inf
+        self.request: Any = None
+        self.worker: Any = None
+        self.open = True
+        self.in_place = self.cut = self.lent = self.passed_back = False
+        self.stopped = self.stop_ends_input = False
 
     def __repr__(self) -> str:
         return f"<Place {self.number} of {self.client_address!r}>"

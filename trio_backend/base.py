@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import trio
 
@@ -32,6 +32,9 @@ from .worker import Worker
 __all__ = ["BaseServer"]
 
 _Self = TypeVar("_Self", bound="BaseServer")
+
+#: The name of all tasks that serve a request; trio would make a string for each.
+_TASK: Final = "trio_backend.tasks.Tasks._work"
 
 _STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
@@ -348,7 +351,15 @@ class _Turns:
         worker = Worker(place, request)
         server, nursery = self._server, self._nursery
         nursery.start_soon(
-            server._work, worker, drive, server, entry, request, client_address, place
+            server._work,
+            worker,
+            drive,
+            server,
+            entry,
+            request,
+            client_address,
+            place,
+            name=_TASK,
         )
         return worker
 

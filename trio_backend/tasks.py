@@ -54,6 +54,7 @@ class Tasks(Draining):
             with scope:
                 try:
                     rest = begin(*args)
+                    del args  # for as long as a client says nothing, each byte counts
                     if rest is not None:
                         await rest
                 except Exception:
