@@ -53,12 +53,12 @@ COMPUTES = {
 KIT = {
     "timeline": set[str](),
     "scripts": set[str](),
-    "runs": {"timeline", "scripts"},
     "world": {"timeline", "scripts"},
     "sockets": {"timeline", "scripts", "world"},
     "servers": {"timeline", "scripts", "world", "sockets"},
-    "simulation": {"timeline", "scripts", "runs", "world", "sockets", "servers"},
-    "real_sockets": {"timeline", "scripts", "runs", "sockets", "servers"},
+    "runs": {"timeline", "scripts", "servers"},
+    "simulation": {"timeline", "scripts", "world", "sockets", "servers", "runs"},
+    "real_sockets": {"timeline", "scripts", "sockets", "servers", "runs"},
     "recording": set[str](),
     "offline": {"recording"},
 }

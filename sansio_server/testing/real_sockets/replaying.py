@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -21,13 +20,7 @@ from sansio_server.testing.runs.invariants import (
     replies_as_expected,
 )
 from sansio_server.testing.runs.run import Run, Seen
-from sansio_server.testing.scripts.actions import (
-    ClientScript,
-    Drain,
-    Resume,
-    Shutdown,
-    Suspend,
-)
+from sansio_server.testing.scripts.actions import ClientScript
 from sansio_server.testing.scripts.faults import Fault
 from sansio_server.testing.scripts.script import Script
 from sansio_server.testing.servers.classes import UDPServer
@@ -134,10 +127,8 @@ class _Stage(RealServer):
             name = f"client {index + 1}"
             real = RealClient(
                 client,
-                self.server.server_address,
                 self,
                 patience=self._patience,
-                own_path=os.path.join(self._folder, name),
                 note=lambda what, detail: self._note(name, what, detail),
             )
             try:
@@ -155,20 +146,8 @@ class _Stage(RealServer):
             thread.join()
         self._seen = tuple(seen)
 
-    def operate(self, action: Any) -> None:
-        """Do what an operator asks for."""
-        if isinstance(action, Suspend):
-            self.suspend()
-        elif isinstance(action, Resume):
-            self.resume()
-        elif isinstance(action, Shutdown):
-            self.shutdown()
-        else:
-            if isinstance(action, Drain):
-                self.server.drain_timeout = action.timeout
-            self._close()
-
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Stop and close the server, unless that has been done."""
         with self._closed:
             if self._is_closed:
                 return
@@ -180,6 +159,9 @@ class _Stage(RealServer):
             self._closing = time.monotonic() - begun
             if closing.is_alive() or self._loop.is_alive():
                 self._stuck.append(f"the server did not close within {self._patience:g} s")
+
+    def _close(self) -> None:
+        self.close()
 
     def _stop_and_close(self) -> None:
         with suppress(TimeoutError):  # found by who waits for this

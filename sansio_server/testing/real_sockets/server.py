@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import tempfile
@@ -68,6 +69,7 @@ class RealServer:
         self._handler = handler
         self._patience = patience
         self._held = ExitStack()
+        self._numbers = itertools.count(1)
         self._failure: BaseException | None = None
         self.server: Any = None
 
@@ -107,11 +109,18 @@ class RealServer:
 
         :raises OSError: the server does not listen.
         """
-        sock = client_socket(self._class.address_family, socket.SOCK_STREAM)
-        client = StreamClient(sock, self._patience)
-        self._held.callback(client.close)
+        client = self.new_client()
         client.connect(self.server.server_address, timeout)
         return client
+
+    def new_client(self) -> StreamClient:
+        """Return a new client that is not connected."""
+        family = self._class.address_family
+        sock = client_socket(family, socket.SOCK_STREAM)
+        self._held.callback(sock.close)
+        if family != AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+        return StreamClient(sock, self._patience)
 
     def datagram_client(self) -> PacketClient:
         """Return a new client for a server of datagrams."""
@@ -119,7 +128,7 @@ class RealServer:
         sock = client_socket(family, socket.SOCK_DGRAM)
         self._held.callback(sock.close)
         if family == AF_UNIX:
-            sock.bind(os.path.join(self._folder, f"client {sock.fileno()}"))
+            sock.bind(os.path.join(self._folder, f"client {next(self._numbers)}"))
         else:
             sock.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
         return PacketClient(sock, self.server.server_address, self._patience)

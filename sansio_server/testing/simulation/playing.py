@@ -11,13 +11,7 @@ import attrs
 
 from sansio_server.hooks import LOGGER
 from sansio_server.testing.runs.run import Run, Seen
-from sansio_server.testing.scripts.actions import (
-    ClientScript,
-    Drain,
-    Resume,
-    Shutdown,
-    Suspend,
-)
+from sansio_server.testing.scripts.actions import ClientScript
 from sansio_server.testing.scripts.faults import FaultRule
 from sansio_server.testing.scripts.script import Script
 from sansio_server.testing.servers import classes
@@ -30,8 +24,8 @@ from sansio_server.testing.world.scheduler import PATIENCE, Actor
 from sansio_server.testing.world.world import World
 from sansio_server.trace import TraceEvent, TraceKind
 
-from .clients import MemoryClient
 from .drawing import Drawing
+from .script_clients import MemoryClient
 
 __all__ = ["LONGEST", "MOST_MOMENTS", "play"]
 
@@ -162,14 +156,14 @@ class _Stage:
         self._close_error = ""
         self._left: tuple[str, ...] = ()
         self._loop: Actor | None = None
-        self._server: Any = None
+        self.server: Any = None
 
     def play(self, made: type[Any], handler: Callable[..., Any]) -> None:
         """Serve, let all clients do what they do, stop and close, and see what is left."""
         world = self._world
         made.trace = staticmethod(self._tell)
         try:
-            self._server = server = made(any_address(made), handler)
+            self.server = server = made(any_address(made), handler)
             self._loop = world.spawn("loop", server.serve_forever)
             clients = [
                 world.spawn(f"client {number}", self._client(number, client))
@@ -199,7 +193,7 @@ class _Stage:
 
     def _client(self, number: int, script: ClientScript) -> Callable[[], None]:
         def work() -> None:
-            client = MemoryClient(script, self._server, number, self)
+            client = MemoryClient(script, self, number)
             self._seen[number - 1] = client.play()
 
         return work
@@ -208,27 +202,18 @@ class _Stage:
         """Note that client *number* has *address*."""
         self._addresses[address] = number
 
-    def operate(self, action: Any) -> None:
-        """Do what an operator asks for."""
-        if isinstance(action, Suspend):
-            self._server.suspend()
-        elif isinstance(action, Resume):
-            self._server.resume()
-        elif isinstance(action, Shutdown):
-            self._server.shutdown()
-        else:
-            if isinstance(action, Drain):
-                self._server.drain_timeout = action.timeout
-            self.close()
+    def shutdown(self) -> None:
+        """Stop the server's loop, and wait for it."""
+        self.server.shutdown()
 
     def close(self) -> None:
         """Stop and close the server, once."""
         if not self._is_closing:
             self._is_closing = True
-            self._server.shutdown()
+            self.server.shutdown()
             begun = self._world.now
             try:
-                self._server.server_close()
+                self.server.server_close()
             except (Deadlock, Stuck):
                 raise
             except Exception as error:  # noqa: BLE001 - told in the run
@@ -270,7 +255,7 @@ class _Stage:
 
     def run(self) -> Run:
         """Return what became of it."""
-        server = self._server
+        server = self.server
         limit = None
         if server.drain_timeout is not None:
             limit = server.drain_timeout + server.cut_timeout
