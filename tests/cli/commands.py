@@ -16,6 +16,8 @@ from typing import IO
 
 import attrs
 
+from tests.preloaded import Preloaded, Running
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 30.0  # seconds for anything that is waited for
 COMMAND = [sys.executable, "-m", "sansio_server"]
@@ -57,7 +59,7 @@ class Serving:
     :ivar addresses: the addresses that it says it listens on.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], count: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Running, count: int) -> None:
         self.process = process
         self.addresses = [self._read_address() for _ in range(count)]
 
@@ -96,6 +98,7 @@ class Serving:
     def end(self) -> Ended:
         """Wait for the end."""
         out, err = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode is not None
         return Ended(self.process.returncode, out.decode().splitlines(), err.decode())
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> Ended:
@@ -132,20 +135,45 @@ def trace_pipe(folder: Path) -> Iterator[TracePipe]:
         yield TracePipe(path, file)
 
 
+_preloaded: list[Preloaded] = []
+
+
 @contextmanager
-def serving(handler: str, *arguments: str, cwd: Path = ROOT) -> Iterator[Serving]:
-    """Serve a handler: one of those for tests, or MODULE:HANDLER."""
+def started_quickly() -> Iterator[None]:
+    """Fork servers that are asked for meanwhile from a process that has all modules loaded."""
+    modules = ("sansio_server.cli.serve", "sync_backend", "trio_backend.blocking", HANDLERS)
+    with Preloaded(*modules) as preloaded:
+        _preloaded.append(preloaded)
+        try:
+            yield
+        finally:
+            _preloaded.pop()
+
+
+@contextmanager
+def serving(
+    handler: str, *arguments: str, cwd: Path = ROOT, quickly: bool = True
+) -> Iterator[Serving]:
+    """Serve a handler: one of those for tests, or MODULE:HANDLER.
+
+    :param quickly: whether a process that is there may be forked; else Python is started.
+    """
     name = handler if ":" in handler else f"{HANDLERS}:{handler}"
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(
-        [*COMMAND, "serve", name, *arguments],
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.DEVNULL,
-        stdout=pipe,
-        stderr=pipe,
-        bufsize=0,
-    )
+    words = ["serve", name, *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process: subprocess.Popen[bytes] | Running
+    if _preloaded and quickly:
+        process = _preloaded[-1].run("sansio_server", *words, folder=cwd, environment=environment)
+    else:
+        process = subprocess.Popen(
+            [*COMMAND, *words],
+            cwd=cwd,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+        )
     with process:
         try:
             yield Serving(process, arguments.count("--bind"))

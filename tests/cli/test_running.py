@@ -16,7 +16,7 @@ import pytest
 
 from sansio_server.cli import main
 from sansio_server.cli.backends import BACKENDS
-from tests.cli.commands import PATIENCE, Serving, serving, trace_pipe
+from tests.cli.commands import PATIENCE, Serving, serving, started_quickly, trace_pipe
 
 HERE = "tcp:127.0.0.1:0"
 UPPER = "tests.cli.handlers:Upper"
@@ -30,6 +30,12 @@ def has_ipv6() -> bool:
             return True
     except OSError:
         return False
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers_start_quickly() -> Iterator[None]:
+    with started_quickly():
+        yield
 
 
 # From start to end.
@@ -46,7 +52,7 @@ def test_one_handler_at_every_kind_of_address_at_once(backend: str, tmp_path: Pa
         *(["tcp:[::1]:0", "udp:[::1]:0"] if has_ipv6() else []),
     ]
     options = [word for address in addresses for word in ("--bind", address)]
-    with serving("Upper", *options, "--backend", backend) as server:
+    with serving("Upper", *options, "--backend", backend, quickly=False) as server:
         for asked, got in zip(addresses, server.addresses, strict=True):
             assert re.fullmatch(re.escape(asked).replace("localhost", ".*")[:-1] + ".+", got)
             assert not got.endswith(":0")
@@ -73,7 +79,7 @@ def test_a_signal_that_was_ignored_at_the_start_counts(number: signal.Signals) -
     # As it is for what a shell script puts into the background.
     former = signal.signal(number, signal.SIG_IGN)
     try:
-        with serving("Upper", "--bind", HERE) as server:
+        with serving("Upper", "--bind", HERE, quickly=False) as server:
             signal.signal(number, former)
             assert server.stop(number).status == 0
     finally:
