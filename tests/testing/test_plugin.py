@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import pytest
+
+from tests.preloaded import Preloaded
 
 HANDLERS = """
 import socketserver
@@ -45,8 +45,14 @@ class Result:
 Run = Callable[..., Result]
 
 
+@pytest.fixture(scope="module")
+def preloaded() -> Iterator[Preloaded]:
+    with Preloaded("tests.testing.pytest_loaded") as preloaded:
+        yield preloaded
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
+def run(preloaded: Preloaded, tmp_path: Path) -> Run:
     """Run tests in a folder of their own."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
 
@@ -54,16 +60,11 @@ def run(tmp_path: Path) -> Run:
         (tmp_path / "handlers.py").write_text(HANDLERS)
         (tmp_path / "test_it.py").write_text(f"from handlers import *\nimport pytest\n{tests}")
         (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *options],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        return Result(done.returncode, done.stdout + done.stderr)
+        words = ("-v", "-p", "no:cacheprovider", *options)
+        with preloaded.run("pytest", *words, folder=tmp_path, environment=environment) as process:
+            out, err = process.communicate(50)
+        assert process.returncode is not None
+        return Result(process.returncode, (out + err).decode())
 
     return run
 
