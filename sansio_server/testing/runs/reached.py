@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
 
 import attrs
 
 from sansio_server.lifecycle import REGIONS, SERVER_STATES, Event, Lifecycle, State
-from sansio_server.request import HOOKS, REQUEST_STEPS, Outcome, Step
+from sansio_server.request import REQUEST_STEPS, Outcome, Step
 from sansio_server.trace import TraceEvent, TraceKind
 
 from .run import Run
 
 __all__ = ["Reached", "request_rows", "server_rows"]
-
-_STEPS: Final[dict[str, Step]] = {
-    name: step
-    for step, (name, _) in HOOKS.items()
-    if name not in {"finish_request", "handle_error"}
-}
 
 
 @attrs.define(eq=False)
@@ -75,38 +68,17 @@ def _sorted(faults: Counter[tuple[str, str]]) -> list[tuple[tuple[str, str], int
 def request_rows(trace: Iterable[TraceEvent]) -> set[tuple[Step, Outcome]]:
     """Return the rows of :data:`~sansio_server.request.REQUEST_STEPS` that requests went through.
 
-    A trace names hooks; the step follows from what is around.
+    Entering a hook tells the step, leaving it the outcome.
     """
     rows: set[tuple[Step, Outcome]] = set()
-    inside: dict[int, list[Step]] = {}
-    before: dict[int, tuple[Step, Outcome]] = {}
+    inside: dict[tuple[int, str], Step] = {}
     for event in trace:
+        hook = (event.request, event.what)
         if event.kind is TraceKind.ENTER:
-            entered = inside.setdefault(event.request, [])
-            entered.append(_step(event.what, entered, before.get(event.request)))
+            inside[hook] = event.detail
         elif event.kind is TraceKind.LEAVE:
-            step = _left(event.what, inside[event.request])
-            before[event.request] = row = (step, event.detail)
-            rows.add(row)
+            rows.add((inside.pop(hook), event.detail))
     return rows
-
-
-def _step(hook: str, inside: list[Step], before: tuple[Step, Outcome] | None) -> Step:
-    if hook == "finish_request":
-        return Step.HERE if Step.PROCESS in inside else Step.FINISH
-    if hook == "handle_error":
-        return Step.REPORT if before == (Step.SHUTDOWN, Outcome.FAILED) else Step.ERROR
-    return _STEPS[hook]
-
-
-def _left(hook: str, inside: list[Step]) -> Step:
-    position = max(index for index, step in enumerate(inside) if HOOKS[step][0] == hook)
-    step = inside.pop(position)
-    if step is Step.PROCESS:  # what has outlived it runs elsewhere
-        inside[position:] = [
-            Step.FINISH if each is Step.HERE else each for each in inside[position:]
-        ]
-    return step
 
 
 def server_rows(run: Run) -> set[tuple[State, Event]]:

@@ -17,38 +17,50 @@ from sansio_server import (
     TraceEvent,
     TraceKind,
 )
+from sansio_server.request import HOOKS
+from sansio_server.testing import (
+    ClientScript,
+    Connect,
+    Expect,
+    ForkingTCPServer,
+    Send,
+    TCPServer,
+    ThreadingTCPServer,
+    play,
+)
 from sansio_server.testing.runs.reached import Reached, request_rows, server_rows
 from sansio_server.testing.runs.run import Run
 from sansio_server.testing.scripts.faults import Fault
 from sansio_server.testing.scripts.script import Script
+from tests.testing.replayed import Upper
 
 OK, FAILED = Outcome.OK, Outcome.FAILED
 
 
-def events(*hooks: tuple[str, Outcome | None]) -> list[TraceEvent]:
-    """Return a trace: a hook without an outcome is entered, one with an outcome is left."""
-    return [
-        TraceEvent(0.0, TraceKind.ENTER if out is None else TraceKind.LEAVE, 1, hook, out)
-        for hook, out in hooks
-    ]
+def entered(step: Step) -> TraceEvent:
+    return TraceEvent(0.0, TraceKind.ENTER, 1, HOOKS[step][0], step)
 
 
-def test_in_place() -> None:
+def left(step: Step, outcome: Outcome) -> TraceEvent:
+    return TraceEvent(0.0, TraceKind.LEAVE, 1, HOOKS[step][0], outcome)
+
+
+def test_a_step_and_its_outcome_are_a_row() -> None:
     assert request_rows(
-        events(
-            ("verify_request", None),
-            ("verify_request", OK),
-            ("process_request", None),
-            ("finish_request", None),
-            ("finish_request", FAILED),
-            ("process_request", FAILED),
-            ("handle_error", None),
-            ("handle_error", OK),
-            ("shutdown_request", None),
-            ("shutdown_request", FAILED),
-            ("handle_error", None),
-            ("handle_error", OK),
-        )
+        [
+            entered(Step.VERIFY),
+            left(Step.VERIFY, OK),
+            entered(Step.PROCESS),
+            entered(Step.HERE),
+            left(Step.HERE, FAILED),
+            left(Step.PROCESS, FAILED),
+            entered(Step.ERROR),
+            left(Step.ERROR, OK),
+            entered(Step.SHUTDOWN),
+            left(Step.SHUTDOWN, FAILED),
+            entered(Step.REPORT),
+            left(Step.REPORT, OK),
+        ]
     ) == {
         (Step.VERIFY, OK),
         (Step.HERE, FAILED),
@@ -59,24 +71,28 @@ def test_in_place() -> None:
     }
 
 
-def test_elsewhere_even_where_it_begins_before_it_was_given() -> None:
+def test_a_step_that_is_not_over_has_no_row_yet() -> None:
     assert request_rows(
-        events(
-            ("process_request", None),
-            ("finish_request", None),
-            ("process_request", OK),
-            ("finish_request", OK),
-        )
-    ) == {(Step.PROCESS, OK), (Step.FINISH, OK)}
-    assert request_rows(
-        events(
-            ("process_request", None),
-            ("process_request", OK),
-            ("finish_request", None),
-            ("finish_request", FAILED),
-        )
-    ) == {(Step.PROCESS, OK), (Step.FINISH, FAILED)}
-    assert request_rows(events(("shed_request", None), ("shed_request", OK))) == {(Step.SHED, OK)}
+        [
+            entered(Step.PROCESS),
+            entered(Step.FINISH),
+            left(Step.PROCESS, OK),
+        ]
+    ) == {(Step.PROCESS, OK)}
+
+
+def test_what_servers_tell_is_understood() -> None:
+    """In place, in a thread, in a child: each enters the table elsewhere."""
+    script = Script((ClientScript((Connect(), Send(b"a\n"), Expect(b"A\n"))),))
+    for server_class, step in (
+        (TCPServer, Step.HERE),
+        (ThreadingTCPServer, Step.FINISH),
+        (ForkingTCPServer, Step.FINISH),
+    ):
+        rows = request_rows(play(script, Upper, server_class=server_class).trace)
+        assert rows == {
+            (Step.VERIFY, OK), (Step.PROCESS, OK), (step, OK), (Step.SHUTDOWN, OK)
+        }  # fmt: skip
 
 
 def run_with(states: list[str], drain: DrainReport | None = None) -> Run:
@@ -120,7 +136,8 @@ def test_counting() -> None:
         run_with(["SERVE"]),
         trace=(
             TraceEvent(0.0, TraceKind.STATE, 0, "SERVE"),
-            *events(("verify_request", None), ("verify_request", OK)),
+            entered(Step.VERIFY),
+            left(Step.VERIFY, OK),
         ),
     )
     reached.add(run)
