@@ -100,9 +100,8 @@ class _QuietWorld(World):
             self.throw(self.main, error)
             raise Unwound
 
-    def report(self, actor: Actor, error: BaseException, *, in_thread: bool = True) -> None:
-        self.record("error", f"{type(error).__name__}: {error}", actor.label)
-        self.unhandled.append(error)
+    def _tell_excepthook(self, error: BaseException) -> None:
+        """Tell nobody: what is unhandled is in the run."""
 
 
 @contextmanager

@@ -12,7 +12,6 @@ import os
 import queue
 import socket
 import socketserver
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -105,8 +104,8 @@ def _start_in(world: World, thread: Thread) -> None:
             thread.run()
         except Unwound:
             raise
-        except BaseException:  # noqa: BLE001 - told to whom threads tell it
-            threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), thread]))
+        except BaseException as error:  # noqa: BLE001 - told to whom threads tell it
+            world.report(world.me(), error)
         finally:
             if before is None:
                 del threading._active[ident]  # type: ignore[attr-defined]

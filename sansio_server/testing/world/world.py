@@ -88,15 +88,20 @@ class World(Scheduler):
     def report(self, actor: Actor, error: BaseException, *, in_thread: bool = True) -> None:
         """Note an exception that ended *actor*.
 
-        :param in_thread: whether to tell of it as threads do; children end without a word.
+        :param in_thread: whether it was a thread, which tells of it, and may end by SystemExit;
+            children end without a word.
         """
         self.record("error", f"{type(error).__name__}: {error}", actor.label)
         if in_thread:
-            told = (type(error), error, error.__traceback__, threading.current_thread())
-            threading.excepthook(threading.ExceptHookArgs(told))
-            del told
+            self._tell_excepthook(error)
+            if isinstance(error, SystemExit):
+                return
         # Without its frames, which hold on to what else would be closed now.
         self.unhandled.append(error.with_traceback(None))
+
+    def _tell_excepthook(self, error: BaseException) -> None:
+        told = (type(error), error, error.__traceback__, threading.current_thread())
+        threading.excepthook(threading.ExceptHookArgs(told))
 
     def _begin(self, actor: Actor) -> None:
         super()._begin(actor)

@@ -121,12 +121,16 @@ def test_what_a_thread_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     def leave() -> None:
         raise SystemExit
 
-    with jumping():
-        for target in (fail, leave):
-            thread = threading.Thread(target=target)
+    with jumping() as world:
+        threads = [threading.Thread(target=target) for target in (fail, leave)]
+        for thread in threads:
             thread.start()
             thread.join()
-    assert [args.exc_type for args in told] == [ValueError, SystemExit]
+    assert [(args.exc_type, args.thread) for args in told] == [
+        (ValueError, threads[0]),
+        (SystemExit, threads[1]),
+    ]
+    assert [type(error) for error in world.unhandled] == [ValueError]
 
 
 def test_a_thread_that_waits_for_ever_is_unwound() -> None:
