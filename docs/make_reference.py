@@ -32,6 +32,7 @@ MODULES: Final = (
     "trio_backend.runtime",
     "sansio_server.handlers",
     "sansio_server.streams",
+    "sansio_server.socket_files",
     "sansio_server.buffers",
     "sansio_server.exceptions",
     "sansio_server.trace",

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from sansio_server.deferred import is_awaitable
+from sansio_server.socket_files import open_file, send_file
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 _Self = TypeVar("_Self", bound="BridgedRequest")
 
 __all__ = ["BridgedRequest"]
-
-_BLOCK = 65536
 
 
 def _given(flags: int) -> tuple[int, ...]:
@@ -138,20 +137,7 @@ class BridgedRequest:
 
         :raises ValueError: *count* is not positive, or the file is one of text.
         """
-        if count is not None and count <= 0:
-            raise ValueError(f"count must be 1 byte or more, not {count!r}")
-        if "b" not in getattr(file, "mode", "b"):
-            raise ValueError("a file to be sent must be binary")
-        if offset or _has_position(file):
-            file.seek(offset)
-        total = 0
-        while count is None or total < count:
-            data = file.read(_BLOCK if count is None else min(_BLOCK, count - total))
-            if not data:
-                break
-            self.sendall(data)
-            total += len(data)
-        return total
+        return send_file(self.sendall, file, offset, count)
 
     def makefile(
         self,
@@ -166,28 +152,10 @@ class BridgedRequest:
 
         :raises ValueError: *mode* has other letters than r, w and b, or text is not to be buffered.
         """
-        if not set(mode) <= set("rwb"):
-            raise ValueError(f"mode must be made of r, w and b, not {mode!r}")
-        writing = "w" in mode
-        reading = "r" in mode or not writing
-        if buffering == 0 and "b" not in mode:
-            raise ValueError("a file of text must be buffered")
-        raw = _RequestIO(self, reading, writing)
-        if buffering == 0:
-            return raw
-        size = io.DEFAULT_BUFFER_SIZE if buffering is None or buffering < 0 else buffering
-        buffer: Any
-        if reading and writing:
-            buffer = io.BufferedRWPair(raw, raw, size)
-        elif reading:
-            buffer = io.BufferedReader(raw, size)
-        else:
-            buffer = io.BufferedWriter(raw, size)
-        if "b" in mode:
-            return buffer
-        text = io.TextIOWrapper(buffer, encoding, errors, newline)
-        text.mode = mode  # type: ignore[misc]  # as sockets do it
-        return text
+        return open_file(self._raw_file, mode, buffering, encoding, errors, newline)
+
+    def _raw_file(self, reading: bool, writing: bool) -> _RequestIO:
+        return _RequestIO(self, reading, writing)
 
     def shutdown(self, how: int, /) -> None:
         """End the connection in one direction or in both."""
@@ -209,14 +177,6 @@ class BridgedRequest:
         if self._closed and self._files == 0:
             with suppress(OSError, RuntimeError):  # collected in the middle of something else
                 self._wait_for(self._request.aclose())
-
-
-def _has_position(file: Any) -> bool:
-    """Say whether *file* is one that the system would send, from where it is told to begin."""
-    try:
-        return bool(file.seekable() and file.fileno() >= 0)
-    except (AttributeError, OSError):
-        return False
 
 
 class _RequestIO(io.RawIOBase):

@@ -6,12 +6,12 @@ They have the methods of ``socket.socket``, and nothing of the system behind the
 from __future__ import annotations
 
 import errno
-import io
 import math
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
+from sansio_server.socket_files import open_file, send_file
 from sansio_server.testing.world.channels import os_error
 from sansio_server.testing.world.network import Listening
 from sansio_server.testing.world.scheduler import Signal
@@ -28,7 +28,6 @@ _Self = TypeVar("_Self", bound="MemorySocket")
 #: The family of Unix sockets, which a world has everywhere.
 AF_UNIX: Final[int] = getattr(socket, "AF_UNIX", 1)
 _DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
-_BLOCK: Final = 65536
 
 #: How many datagrams wait for a socket at most; what comes then is lost.
 _DATAGRAMS: Final = 256
@@ -211,30 +210,13 @@ class MemorySocket:
 
         :raises ValueError: *mode* has other letters than r, w and b, or text is not to be buffered.
         """
-        if not set(mode) <= set("rwb"):
-            raise ValueError(f"invalid mode {mode!r} (only r, w, b allowed)")
-        writing = "w" in mode
-        reading = "r" in mode or not writing
+        return open_file(self._raw_file, mode, buffering, encoding, errors, newline)
+
+    def _raw_file(self, reading: bool, writing: bool) -> Any:
         # The standard library's own, which asks no more of a socket than its methods.
-        raw: Any = socket.SocketIO(self, "r" * reading + "w" * writing)  # type: ignore[arg-type]
+        raw = socket.SocketIO(self, "r" * reading + "w" * writing)  # type: ignore[arg-type]
         self._io_refs += 1
-        if buffering == 0:
-            if "b" not in mode:
-                raise ValueError("unbuffered streams must be binary")
-            return raw
-        size = io.DEFAULT_BUFFER_SIZE if buffering is None or buffering < 0 else buffering
-        buffer: Any
-        if reading and writing:
-            buffer = io.BufferedRWPair(raw, raw, size)
-        elif reading:
-            buffer = io.BufferedReader(raw, size)
-        else:
-            buffer = io.BufferedWriter(raw, size)
-        if "b" in mode:
-            return buffer
-        text = io.TextIOWrapper(buffer, encoding, errors, newline)
-        text.mode = mode  # type: ignore[misc]  # as sockets do it
-        return text
+        return raw
 
     def _decref_socketios(self) -> None:
         if self._io_refs > 0:
@@ -247,17 +229,7 @@ class MemorySocket:
 
         :raises ValueError: *count* is not positive, or the file is one of text.
         """
-        if "b" not in getattr(file, "mode", "b"):
-            raise ValueError("file should be opened in binary mode")
-        if count is not None and count <= 0:
-            raise ValueError(f"count must be a positive integer (got {count!r})")
-        if offset:
-            file.seek(offset)
-        total = 0
-        while data := file.read(_BLOCK if count is None else min(_BLOCK, count - total)):
-            self.sendall(data)
-            total += len(data)
-        return total
+        return send_file(self.sendall, file, offset, count)
 
     # The end.
 

@@ -165,7 +165,7 @@ def test_files_keep_a_socket_open(pair: Pair) -> None:
     assert pair.client.recv(10) == b"yes"
     lines.close()
     assert pair.client.recv(10) == b""
-    with pytest.raises(ValueError, match="invalid mode"):
+    with pytest.raises(ValueError, match="mode must be made of r, w and b, not 'x'"):
         pair.client.makefile("x")
 
 
