@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -11,7 +11,7 @@ from sansio_server.driver import run_blocking, start_request
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
 from sansio_server.request import Step
-from sansio_server.testing.recording.format import Record, as_records
+from sansio_server.testing.recording.format import Record, as_line, as_record, as_records
 from sansio_server.trace import TraceEvent, TraceKind
 from tests.core.memory import MemoryServer
 from tests.core.scripted import Process, ScriptedServer
@@ -119,3 +119,10 @@ class _Request:
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def through_a_file(records: Sequence[Record]) -> list[Record]:
+    """Return *records* as they are read again from a file."""
+    return [
+        as_record(as_line(each.event, each.server, each.process, each.thread)) for each in records
+    ]
