@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from sansio_server.drain import DrainReport
+from sansio_server.testing.scripts.faults import Fault, FaultRule
 from sansio_server.testing.timeline.moments import Moment, render
 from sansio_server.testing.world.errors import LeftBehind
 from sansio_server.testing.world.scheduler import PATIENCE, Actor
@@ -41,12 +42,13 @@ class ScriptedServer:
         is made anew on bases in memory; see :func:`~.adoption.in_memory`.
     :param address: where to serve; None for any address of the class's family.
     :param seed: what is drawn from it decides who moves next; None for first come, first served.
-    :param faults: what goes wrong, see :class:`~.world.Faults`; None for nothing.
+    :param faults: what goes wrong: faults and rules, which *seed* draws from, or what decides by
+        itself; None for nothing.
     :param serve: whether ``serve_forever()`` is to run.
     :param patience: seconds of real time that something may compute without waiting.
     :param attributes: attributes of the server, such as ``max_connections=2``; they are set on a
         subclass, so that its constructor sees them.
-    :raises TypeError: the class has no such attribute.
+    :raises TypeError: the class has no such attribute; *faults* has something else in it.
 
     :ivar server: the server.
     :ivar world: where it lives.
@@ -60,7 +62,7 @@ class ScriptedServer:
         address: Any = None,
         *,
         seed: int | None = None,
-        faults: Faults | None = None,
+        faults: Faults | Iterable[Fault | FaultRule] | None = None,
         serve: bool = True,
         patience: float = PATIENCE,
         **attributes: Any,

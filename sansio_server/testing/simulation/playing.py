@@ -12,6 +12,7 @@ import attrs
 from sansio_server.hooks import LOGGER
 from sansio_server.testing.runs.run import Run, Seen
 from sansio_server.testing.scripts.actions import ClientScript
+from sansio_server.testing.scripts.drawing import Drawing
 from sansio_server.testing.scripts.faults import FaultRule
 from sansio_server.testing.scripts.script import Script
 from sansio_server.testing.servers import classes
@@ -24,7 +25,6 @@ from sansio_server.testing.world.scheduler import PATIENCE, Actor
 from sansio_server.testing.world.world import World
 from sansio_server.trace import TraceEvent, TraceKind
 
-from .drawing import Drawing
 from .script_clients import MemoryClient
 
 __all__ = ["LONGEST", "MOST_MOMENTS", "play"]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from sansio_server.testing.scripts.drawing import Drawing
+from sansio_server.testing.scripts.faults import Fault, FaultRule
 from sansio_server.testing.timeline.moments import Moment
 
 from .baton import Crew
@@ -14,14 +17,12 @@ from .patches import patched
 from .running import WORLDS, find_world
 from .scheduler import PATIENCE, Actor, Scheduler
 
-if TYPE_CHECKING:
-    from sansio_server.testing.scripts.faults import Fault
-
 __all__ = ["Faults", "World", "current_world"]
 
 _Self = TypeVar("_Self", bound="World")
 
 
+@runtime_checkable
 class Faults(Protocol):
     """What decides about faults."""
 
@@ -36,7 +37,9 @@ class Faults(Protocol):
 class World(Scheduler):
     """Where servers and clients live that have no sockets. Use it in a ``with`` statement.
 
-    :param faults: what goes wrong; None for nothing.
+    :param faults: what goes wrong: faults and rules, which *seed* draws from, or what decides by
+        itself; None for nothing.
+    :raises TypeError: *faults* is or has something else.
 
     The others as for :class:`~.scheduler.Scheduler`.
     """
@@ -45,20 +48,20 @@ class World(Scheduler):
         self,
         seed: int | None = None,
         *,
-        faults: Faults | None = None,
+        faults: Faults | Iterable[Fault | FaultRule] | None = None,
         jumps: bool = False,
         crew: Crew | None = None,
         patience: float = PATIENCE,
     ) -> None:
         super().__init__(seed, jumps=jumps, crew=crew, patience=patience)
-        self.faults = faults
+        self.faults = _decider(faults, seed)
         self.timeline: list[Moment] = []
         #: What threads raised that nobody deals with.
         self.unhandled: list[BaseException] = []
         self.network = Network(self)
         self._patched = ExitStack()
         self._numbers: dict[str, int] = {}
-        if faults is not None:
+        if self.faults is not None:
             self.on_time = self._jump
 
     def record(self, what: str, detail: str = "", actor: str | None = None) -> None:
@@ -131,6 +134,22 @@ class World(Scheduler):
     def _finish(self, actor: Actor) -> None:
         super()._finish(actor)
         WORLDS.pop(threading.get_ident(), None)
+
+
+def _decider(
+    faults: Faults | Iterable[Fault | FaultRule] | None, seed: int | None
+) -> Faults | None:
+    if faults is None or isinstance(faults, Faults):
+        return faults
+    given, rules = list[Fault](), list[FaultRule]()
+    for each in faults:
+        if isinstance(each, Fault):
+            given.append(each)
+        elif isinstance(each, FaultRule):
+            rules.append(each)
+        else:
+            raise TypeError(f"faults must be of Fault and FaultRule, not {each!r}")
+    return Drawing(given, rules, seed or 0) if given or rules else None
 
 
 def current_world() -> World:

@@ -8,7 +8,6 @@ import threading
 import time
 from typing import Any
 
-import attrs
 import pytest
 
 from sansio_server import (
@@ -36,19 +35,6 @@ class Upper(StreamRequestHandler):
 class Packet(DatagramRequestHandler):
     def handle(self) -> None:
         self.wfile.write(self.packet.upper())
-
-
-@attrs.define
-class Once:
-    """One fault, the first time that its point is reached."""
-
-    fault: Fault | None
-
-    def at(self, point: str, actor: str, **context: Any) -> Fault | None:
-        if self.fault is None or self.fault.point != point:
-            return None
-        fault, self.fault = self.fault, None
-        return fault
 
 
 @pytest.mark.parametrize("server_class", [ForkingTCPServer, ForkingUnixStreamServer])
@@ -236,8 +222,7 @@ def test_handle_request_reaps() -> None:
 
 
 def test_a_fork_may_fail(capsys: pytest.CaptureFixture[str]) -> None:
-    faults = Once(Fault("fork", "EAGAIN"))
-    with ScriptedServer(Upper, ForkingTCPServer, faults=faults) as server:
+    with ScriptedServer(Upper, ForkingTCPServer, faults=[Fault("fork", "EAGAIN")]) as server:
         assert server.connect().read_to_end() == b""
         assert isinstance(server.errors[0], OSError)
         assert server.errors[0].errno == errno.EAGAIN

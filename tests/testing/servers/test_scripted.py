@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sansio_server import DatagramRequestHandler, StreamRequestHandler, TraceKind
+from sansio_server.testing.scripts.faults import Fault, FaultRule
 from sansio_server.testing.servers.classes import (
     TCPServer,
     ThreadingTCPServer,
@@ -242,6 +243,41 @@ def test_handle_request() -> None:
         assert client.read_to_end() == b"ONE\n"
         server.server.handle_request()
         assert server.now == 3.0
+
+
+def test_faults_that_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    faults = [Fault("thread", "fail", nth=2), Fault("recv", "one-byte"), Fault("accept", "EMFILE")]
+    with ScriptedServer(upper, ThreadingTCPServer, faults=faults) as server:
+        first, second, third = (server.connect() for _ in range(3))
+        for client in (first, third):
+            client.send(b"xy")
+        assert first.recv_exactly(2, timeout=5.0) == b"XY"
+        assert second.read_to_end() == b""
+        assert third.recv_exactly(2) == b"XY"
+        assert server.now > 0  # who has no descriptors left waits before it accepts again
+        told = [moment.detail for moment in server.timeline if moment.what == "fault"]
+        assert told == ["accept EMFILE", "thread fail", "recv one-byte"]
+        assert [str(error) for error in server.errors] == ["can't start new thread"]
+    assert "can't start new thread" in capsys.readouterr().err
+
+
+def test_rules_draw_from_the_seed() -> None:
+    def timeline(seed: int | None) -> list[Any]:
+        rules = [FaultRule("recv", "one-byte", 0.5)]
+        with ScriptedServer(upper, faults=rules, seed=seed) as server:
+            client = server.connect()
+            client.send(b"hello")
+            client.shutdown_write()
+            assert client.read_to_end() == b"HELLO"
+        return server.timeline
+
+    assert timeline(1) == timeline(1) != timeline(2)
+    assert timeline(None) == timeline(None)
+
+
+def test_faults_must_be_faults() -> None:
+    with pytest.raises(TypeError, match="of Fault and FaultRule, not 'EMFILE'"):
+        ScriptedServer(Upper, faults=["EMFILE"])  # type: ignore[list-item]
 
 
 def test_attributes_must_exist() -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from sansio_server.testing.scripts.faults import Fault, FaultRule
+from .faults import Fault, FaultRule
 
 __all__ = ["Drawing"]
 
@@ -18,7 +18,7 @@ _RANGE: Final = float(1 << 64)
 
 
 class Drawing:
-    """Decides about the faults of one run; see :class:`~.world.Faults`.
+    """Decides about the faults of one run; see :class:`~.world.world.Faults`.
 
     What is drawn at a visit of a point depends on the seed, the point, who is there, and how often
     it has been there. So the same faults, given one by one, happen in the same places.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sansio_server.testing.scripts.drawing import Drawing
 from sansio_server.testing.scripts.faults import Fault, FaultRule
-from sansio_server.testing.simulation.drawing import Drawing
 
 RULES = (
     FaultRule("recv", "short", 0.2, amount=3),
