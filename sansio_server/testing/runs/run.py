@@ -37,7 +37,7 @@ class Seen:
     """What one client saw.
 
     :ivar replies: what each action that receives brought, in order.
-    :ivar error: the type and text of what ended it early; empty if it got through.
+    :ivar error: the type of what ended it early; empty if it got through.
     :ivar unexpected: what an :class:`~.actions.Expect` got instead; empty if all came as expected.
     """
 
