@@ -33,6 +33,15 @@ def run_block(block: Block, names: dict[str, Any]) -> str:
     return printed.getvalue()
 
 
+def be_patient() -> None:
+    """Let Hypothesis, where a page uses it, take no slow machine for a failure."""
+    from hypothesis import HealthCheck, settings
+
+    slowly = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("slowly", slowly)
+    settings.load_profile("slowly")
+
+
 def threads() -> list[threading.Thread]:
     """Return the threads that run, but for those that trio keeps for a while to use them again."""
     return [each for each in threading.enumerate() if not each.name.startswith("Trio thread ")]
@@ -41,6 +50,8 @@ def threads() -> list[threading.Thread]:
 def main(page: Path) -> None:
     write_files()
     sys.path.insert(0, "")
+    if "hypothesis" in page.read_text():
+        be_patient()
     ignored: list[object] = []
     sys.unraisablehook = ignored.append  # a ResourceWarning, say, from the collector
     names: dict[str, Any] = {"__name__": "page"}
