@@ -43,7 +43,7 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
         yield pair
 
 
-def with_fault(point: str, kind: str, **more: Any) -> Any:
+def with_fault(point: str, kind: str, **more: Any) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("pair", [(Fault(point, kind, **more),)], indirect=True)
 
 

@@ -107,7 +107,7 @@ def test_closing_waits_for_threads() -> None:
 
 @pytest.mark.parametrize("attribute", ["daemon_threads", "block_on_close"])
 def test_closing_waits_for_no_thread_that_it_need_not(attribute: str) -> None:
-    chosen = {attribute: attribute == "daemon_threads"}
+    chosen: Any = {attribute: attribute == "daemon_threads"}
     with ScriptedServer(Sleeps, ThreadingTCPServer, **chosen) as server:
         server.connect()
         server.run()

@@ -128,7 +128,7 @@ def test_in_a_world(server_class: Any) -> None:
     with ScriptedServer(Echo, *filter(None, [server_class])) as server:
         client = server.connect()
         assert client.name == "client 1"
-        assert not client.closed_by_server
+        closed = [client.closed_by_server]
         client.send(b"hello")
         assert client.recv() == b"hello"
         with pytest.raises(Deadlock):
@@ -137,7 +137,7 @@ def test_in_a_world(server_class: Any) -> None:
             client.recv(timeout=3.0)
         assert server.now == 3.0
         client.shutdown_write()
-        assert client.closed_by_server
+        assert [*closed, client.closed_by_server] == [False, True]
         assert client.read_to_end() == b""
         client.close()
         client.close()
