@@ -1,4 +1,8 @@
-"""The same scripts on the stdlib and on each column: traces differ only where it is listed."""
+"""The same scripts on the stdlib and on each column: traces differ only where it is listed.
+
+Real sockets in all columns but that of memory: backends are held to each other by what their
+clients see.
+"""
 
 from __future__ import annotations
 

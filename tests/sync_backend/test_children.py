@@ -1,3 +1,8 @@
+"""Which children have exited.
+
+Real children: what is tested is what the kernel tells of them.
+"""
+
 from __future__ import annotations
 
 import errno

@@ -1,3 +1,9 @@
+"""Ending the requests that threads and children serve.
+
+Real sockets, threads and children: what is tested is that one that waits in the kernel is woken,
+cut and joined. The course of a drain is the core's, and tested there.
+"""
+
 from __future__ import annotations
 
 import logging

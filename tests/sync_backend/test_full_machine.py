@@ -1,4 +1,8 @@
-"""What happens for real when the machine has no descriptor, thread or process left."""
+"""What happens for real when the machine has no descriptor, thread or process left.
+
+Real processes under real limits: it is the kernel that has nothing left. The errnos that it gives,
+one by one and at each place, are in tests/testing/test_each_fault.py.
+"""
 
 from __future__ import annotations
 

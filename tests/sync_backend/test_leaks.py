@@ -1,4 +1,7 @@
-"""Many short connections leave a server as it was, seen from outside its process."""
+"""Many short connections leave a server as it was, seen from outside its process.
+
+Real processes: descriptors and memory are the kernel's to count.
+"""
 
 from __future__ import annotations
 

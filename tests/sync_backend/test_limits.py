@@ -1,4 +1,8 @@
-"""How much a server takes on, and when it takes on nothing."""
+"""How much a server takes on, and when it takes on nothing.
+
+Real sockets and threads: what is tested is how loops that sleep in the kernel learn of room. The
+decisions themselves are the core's, and tested there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The end of servers with a pool of threads."""
+"""The end of servers with a pool of threads.
+
+Real sockets and threads: several threads accept from one listener, and it is the kernel that
+decides which of them has a client.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The end of servers with worker processes."""
+"""The end of servers with worker processes.
+
+Real processes, signals and pipes: workers are nothing else.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How children end, and who takes note; no thread forks here."""
+"""How children end, and who takes note; no thread forks here.
+
+Real children: what is tested is what the kernel tells of them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A client that cuts the connection, at every point: the server goes on, and nothing is left."""
+"""A client that cuts the connection, at every point: the server goes on, and nothing is left.
+
+Real sockets: it is the kernel that decides which call a reset reaches. Each step of the clients, in
+memory, is in tests/testing/test_each_fault.py.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A signal ends the sleep of a loop, wherever it is caught."""
+"""A signal ends the sleep of a loop, wherever it is caught.
+
+Real signals, which only a real process gets.
+"""
 
 from __future__ import annotations
 

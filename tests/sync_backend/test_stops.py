@@ -1,4 +1,7 @@
-"""A stop, wherever it comes from and whenever: nothing hangs, and the stop is never lost."""
+"""A stop, wherever it comes from and whenever: nothing hangs, and the stop is never lost.
+
+Real sockets, threads and signals: what is tested is that whatever a loop waits in is woken.
+"""
 
 from __future__ import annotations
 

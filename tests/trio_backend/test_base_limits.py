@@ -1,4 +1,7 @@
-"""What a server on trio takes on, and when it takes on nobody."""
+"""What a server on trio takes on, and when it takes on nobody.
+
+Real sockets where errors of accepting and the kernel's queue are what it is about.
+"""
 
 from __future__ import annotations
 

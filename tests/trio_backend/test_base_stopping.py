@@ -1,4 +1,7 @@
-"""How a loop on trio ends: by a stop, or with its one request."""
+"""How a loop on trio ends: by a stop, or with its one request.
+
+Real sockets where a task that waits for a listener is to be woken.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How blocking servers on trio end, and what they take on."""
+"""How blocking servers on trio end, and what they take on.
+
+Real sockets and signals: what is tested is that the loop that trio runs is woken and ends.
+"""
 
 from __future__ import annotations
 

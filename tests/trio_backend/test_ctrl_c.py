@@ -1,6 +1,8 @@
 """Ctrl-C ends the loop of a blocking server, wherever it comes, as it does in the standard library.
 
 The handlers press it themselves, so that it comes just there.
+
+Real signals and processes: Ctrl-C is nothing else.
 """
 
 from __future__ import annotations

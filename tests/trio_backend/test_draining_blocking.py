@@ -1,4 +1,8 @@
-"""Draining a server on trio whose handlers block."""
+"""Draining a server on trio whose handlers block.
+
+Real sockets and threads: what is tested is that a thread that waits in the kernel is woken and
+joined.
+"""
 
 from __future__ import annotations
 
