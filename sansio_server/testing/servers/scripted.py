@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from sansio_server.drain import DrainReport
 from sansio_server.testing.scripts.faults import Fault, FaultRule
 from sansio_server.testing.timeline.moments import Moment, render
+from sansio_server.testing.timeline.told import moment_of
 from sansio_server.testing.world.errors import LeftBehind
 from sansio_server.testing.world.scheduler import PATIENCE, Actor
 from sansio_server.testing.world.world import Faults, World
@@ -21,14 +22,6 @@ from .variants import any_address, with_attributes
 __all__ = ["ScriptedServer"]
 
 _Self = TypeVar("_Self", bound="ScriptedServer")
-
-_TOLD = {
-    TraceKind.ENTER: "enter",
-    TraceKind.LEAVE: "leave",
-    TraceKind.ERROR: "error",
-    TraceKind.CUT: "cut",
-    TraceKind.OVERLOAD: "overload",
-}
 
 
 class ScriptedServer:
@@ -92,15 +85,9 @@ class ScriptedServer:
 
     def _tell(self, event: TraceEvent) -> None:
         self.trace.append(event)
-        what = _TOLD.get(event.kind)
-        if what is not None:
-            detail = event.what
-            if event.kind is TraceKind.ERROR:
-                detail += f" {type(event.detail).__name__}: {event.detail}"
-            elif event.kind is TraceKind.LEAVE:
-                detail += f" {event.detail.name}"
-            who = f"request {event.request}" if event.request else None
-            self.world.record(what, detail, who)
+        moment = moment_of(event)
+        if moment is not None:
+            self.world.record(*moment)
         if self._own_trace is not None:
             self._own_trace(event)
 

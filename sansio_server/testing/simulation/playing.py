@@ -18,6 +18,7 @@ from sansio_server.testing.scripts.script import Script
 from sansio_server.testing.servers import classes
 from sansio_server.testing.servers.adoption import in_memory
 from sansio_server.testing.servers.variants import any_address, with_attributes
+from sansio_server.testing.timeline.told import moment_of
 from sansio_server.testing.world.baton import Crew
 from sansio_server.testing.world.errors import Deadlock, Stuck, Unwound
 from sansio_server.testing.world.preemption import preempted
@@ -33,15 +34,6 @@ __all__ = ["LONGEST", "MOST_MOMENTS", "play"]
 LONGEST: Final = 3600.0
 MOST_MOMENTS: Final = 5000
 
-#: What the trace tells that the timeline does not know by itself.
-_TOLD: Final = {
-    TraceKind.ENTER: "enter",
-    TraceKind.LEAVE: "leave",
-    TraceKind.ERROR: "error",
-    TraceKind.STATE: "state",
-    TraceKind.OVERLOAD: "overload",
-    TraceKind.CUT: "cut",
-}
 #: What a request's client is not compared after: its request did not go as others do.
 _SPOILS: Final = frozenset({TraceKind.ERROR, TraceKind.CUT})
 
@@ -230,10 +222,9 @@ class _Stage:
                 self._served[number] = client
         elif event.kind in _SPOILS or event.what == "shed_request":
             self._spoilt.add(number)
-        what = _TOLD.get(event.kind)
-        if what is not None:
-            who = f"request {number}" if number else None
-            self._world.record(what, _detail(event), who)
+        moment = moment_of(event)
+        if moment is not None:
+            self._world.record(*moment)
 
     def _accepted(self) -> int:
         """Return who was accepted last, by name: clients on Unix sockets have no address."""
@@ -288,11 +279,3 @@ class _Stage:
 
 def _described(sock: Any) -> str:
     return f"a socket of {sock.peer_label or sock.label or 'the server'}"
-
-
-def _detail(event: TraceEvent) -> str:
-    if event.kind is TraceKind.ERROR:
-        return f"{event.what} {type(event.detail).__name__}: {event.detail}"
-    if event.kind is TraceKind.LEAVE:
-        return f"{event.what} {event.detail.name}"
-    return event.what
