@@ -1,4 +1,4 @@
-"""Handlers and servers that scripts are replayed on."""
+"""Scripts that are replayed, and handlers and servers that they are replayed on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,22 @@ from typing import Any
 
 import sync_backend
 from sansio_server import BaseRequestHandler, DatagramRequestHandler, StreamRequestHandler
+from sansio_server.testing import (
+    Action,
+    ClientScript,
+    Close,
+    Connect,
+    Expect,
+    HalfClose,
+    Receive,
+    ReceiveExactly,
+    ReceiveLine,
+    ReceiveToEnd,
+    Replay,
+    Reset,
+    Script,
+    Send,
+)
 
 
 class Upper(StreamRequestHandler):
@@ -58,3 +74,34 @@ class UnixServer(sync_backend.ThreadingUnixStreamServer):
 
 class UnixPackets(sync_backend.UnixDatagramServer):
     pass
+
+
+STREAM = Script(
+    (
+        ClientScript(
+            (
+                Connect(),
+                Send(b"he"),
+                Send(b"llo\nwor"),
+                ReceiveLine(),
+                Send(b"ld\n"),
+                ReceiveExactly(3),
+                HalfClose(),
+                ReceiveToEnd(),
+                Close(),
+            )
+        ),
+        ClientScript((Connect(), Send(b"x\n"), Expect(b"X\n"), HalfClose(), Receive())),
+        ClientScript((Connect(), Send(b"half"), Reset()), start=0.01),
+    )
+)
+
+
+def one(*actions: Action) -> Script:
+    """Return a script of one client."""
+    return Script((ClientScript(actions),))
+
+
+def messages(replayed: Replay) -> list[str]:
+    """Return what was found."""
+    return [str(finding) for finding in replayed.run.findings]

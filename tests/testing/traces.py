@@ -126,3 +126,13 @@ def through_a_file(records: Sequence[Record]) -> list[Record]:
     return [
         as_record(as_line(each.event, each.server, each.process, each.thread)) for each in records
     ]
+
+
+def three_at_once(**limits: object) -> Server:
+    """Three come at 1, 2 and 3 s, and stay until 11, 12 and 13 s."""
+    server = Server(**limits)
+    numbers = [server.come(1.0) for _ in range(3)]
+    server.time = 10.0
+    for number in numbers:
+        server.end(number, 1.0)
+    return server

@@ -21,6 +21,7 @@ from .actions import (
     CloseServer,
     Connect,
     HalfClose,
+    Receive,
     ReceiveDatagram,
     ReceiveToEnd,
     Reset,
@@ -235,5 +236,5 @@ def is_comparable(client: ClientScript) -> bool:
         return False
     receptions = [action for action in client.actions if isinstance(action, RECEIVING)]
     return bool(receptions) and not any(
-        type(action).__name__ == "Receive" or action.timeout is not None for action in receptions
+        isinstance(action, Receive) or action.timeout is not None for action in receptions
     )

@@ -15,8 +15,10 @@ import pytest
 
 import sync_backend
 from sansio_server import BaseRequestHandler
-from sansio_server.testing import Fault
+from sansio_server.testing import Connect, Fault, ReceiveToEnd, Script, Send, replay
 from sansio_server.testing.real_sockets.faults import FaultySocket, Injector, with_faults
+from tests.testing import replayed
+from tests.testing.replayed import STREAM, messages, one
 
 LONG = 30.0
 
@@ -176,3 +178,52 @@ def test_requests_of_a_server_are_counted() -> None:
                 with request:
                     client.sendall(b"abc")
                     assert request.recv(100) == expected
+
+
+# In a replay.
+
+
+def test_errors_of_accepting_are_met_on_every_backend() -> None:
+    for backend in ("inline", "trio"):
+        script = Script(STREAM.clients, faults=(Fault("accept", "EMFILE"),))
+        result = replay(script, replayed.Upper, backend=backend)
+        assert messages(result) == []
+        assert result.run.counters.capacity_errors == 1
+        assert result.run.clients[0].received == b"HELLO\nWORLD\n"
+
+
+@pytest.mark.parametrize("backend", ["inline", "threads", "trio", "trio-threads"])
+@pytest.mark.parametrize("kind", ["short", "one-byte", "delay"])
+def test_faults_of_reading_show_to_blocking_handlers(backend: str, kind: str) -> None:
+    faults = tuple(
+        Fault(point, kind, nth, "request 1") for point in ("recv", "send") for nth in range(1, 20)
+    )
+    script = Script(STREAM.clients[:1], faults=faults)
+    result = replay(script, replayed.Upper, backend=backend)
+    assert messages(result) == []
+    assert result.left_out == ()
+    assert result.run.clients[0].received == b"HELLO\nWORLD\n"
+
+
+def test_faults_end_connections() -> None:
+    cases: dict[Fault, bytes] = {
+        Fault("recv", "eof", 1): b"",
+        Fault("recv", "reset", 1): b"",
+        Fault("send", "reset", 1, "request 1"): b"",
+        Fault("recv", "one-byte", 1, "request 1"): b"H",
+        Fault("recv", "short", 1, "request 1", amount=3): b"HEL",
+        Fault("send", "short", 1, amount=3): b"HELLO",
+    }
+    for fault, received in cases.items():
+        script = Script(one(Connect(), Send(b"hello"), ReceiveToEnd()).clients, faults=(fault,))
+        result = replay(script, replayed.OneRecv)
+        assert result.run.clients[0].received == received, fault
+        assert messages(result) == []
+
+
+def test_a_replay_tells_what_it_left_out() -> None:
+    faults = (Fault("fork", "EAGAIN"), Fault("recv", "mute"), Fault("recv", "short"))
+    script = Script(STREAM.clients, faults=faults)
+    assert replay(script, replayed.Upper).left_out == faults[:2]
+    assert replay(script, replayed.UpperAsync, backend="trio").left_out == faults
+    assert replay(script, replayed.Upper, backend="trio-greenlets").left_out == faults

@@ -10,23 +10,18 @@ from typing import Any
 import pytest
 
 from sansio_server.testing.real_sockets.backends import REAL_BACKENDS
-from sansio_server.testing.real_sockets.replaying import Replay, replay
+from sansio_server.testing.real_sockets.replaying import replay
 from sansio_server.testing.runs.run import Run
 from sansio_server.testing.scripts.actions import (
     Action,
-    ClientScript,
     Close,
     CloseServer,
     Connect,
     Drain,
     Expect,
-    HalfClose,
-    Receive,
     ReceiveDatagram,
-    ReceiveExactly,
     ReceiveLine,
     ReceiveToEnd,
-    Reset,
     Resume,
     Send,
     SendDatagram,
@@ -34,37 +29,8 @@ from sansio_server.testing.scripts.actions import (
     Suspend,
     Wait,
 )
-from sansio_server.testing.scripts.faults import Fault
-from sansio_server.testing.scripts.script import Script
 from tests.testing import replayed
-
-STREAM = Script(
-    (
-        ClientScript(
-            (
-                Connect(),
-                Send(b"he"),
-                Send(b"llo\nwor"),
-                ReceiveLine(),
-                Send(b"ld\n"),
-                ReceiveExactly(3),
-                HalfClose(),
-                ReceiveToEnd(),
-                Close(),
-            )
-        ),
-        ClientScript((Connect(), Send(b"x\n"), Expect(b"X\n"), HalfClose(), Receive())),
-        ClientScript((Connect(), Send(b"half"), Reset()), start=0.01),
-    )
-)
-
-
-def one(*actions: Action) -> Script:
-    return Script((ClientScript(actions),))
-
-
-def messages(replayed: Replay) -> list[str]:
-    return [str(finding) for finding in replayed.run.findings]
+from tests.testing.replayed import STREAM, messages, one
 
 
 @pytest.mark.parametrize("backend", REAL_BACKENDS)
@@ -155,52 +121,6 @@ def test_a_client_that_comes_too_late_sees_the_error(backend: str) -> None:
     script = one(CloseServer(), Connect(), ReceiveLine())
     seen = replay(script, replayed.Upper, backend=backend).run.clients[0]
     assert seen.error == "ConnectionRefusedError"
-
-
-def test_errors_of_accepting_are_met_on_every_backend() -> None:
-    for backend in ("inline", "trio"):
-        script = Script(STREAM.clients, faults=(Fault("accept", "EMFILE"),))
-        result = replay(script, replayed.Upper, backend=backend)
-        assert messages(result) == []
-        assert result.run.counters.capacity_errors == 1
-        assert result.run.clients[0].received == b"HELLO\nWORLD\n"
-
-
-@pytest.mark.parametrize("backend", ["inline", "threads", "trio", "trio-threads"])
-@pytest.mark.parametrize("kind", ["short", "one-byte", "delay"])
-def test_faults_of_reading_show_to_blocking_handlers(backend: str, kind: str) -> None:
-    faults = tuple(
-        Fault(point, kind, nth, "request 1") for point in ("recv", "send") for nth in range(1, 20)
-    )
-    script = Script(STREAM.clients[:1], faults=faults)
-    result = replay(script, replayed.Upper, backend=backend)
-    assert messages(result) == []
-    assert result.left_out == ()
-    assert result.run.clients[0].received == b"HELLO\nWORLD\n"
-
-
-def test_faults_end_connections() -> None:
-    cases: dict[Fault, bytes] = {
-        Fault("recv", "eof", 1): b"",
-        Fault("recv", "reset", 1): b"",
-        Fault("send", "reset", 1, "request 1"): b"",
-        Fault("recv", "one-byte", 1, "request 1"): b"H",
-        Fault("recv", "short", 1, "request 1", amount=3): b"HEL",
-        Fault("send", "short", 1, amount=3): b"HELLO",
-    }
-    for fault, received in cases.items():
-        script = Script(one(Connect(), Send(b"hello"), ReceiveToEnd()).clients, faults=(fault,))
-        result = replay(script, replayed.OneRecv)
-        assert result.run.clients[0].received == received, fault
-        assert messages(result) == []
-
-
-def test_what_cannot_be_shown_is_told() -> None:
-    faults = (Fault("fork", "EAGAIN"), Fault("recv", "mute"), Fault("recv", "short"))
-    script = Script(STREAM.clients, faults=faults)
-    assert replay(script, replayed.Upper).left_out == faults[:2]
-    assert replay(script, replayed.UpperAsync, backend="trio").left_out == faults
-    assert replay(script, replayed.Upper, backend="trio-greenlets").left_out == faults
 
 
 def test_a_server_class_and_attributes() -> None:

@@ -38,7 +38,7 @@ from sansio_server.testing import (
     play,
 )
 from tests.testing import replayed
-from tests.testing.real_sockets.test_replaying import STREAM
+from tests.testing.replayed import STREAM
 
 
 def one(*actions: Action, **rest: Any) -> Script:

@@ -25,7 +25,7 @@ from sansio_server.testing import (
 from sansio_server.testing.runs.comparing import INDEPENDENT_OF_CUTS, INDEPENDENT_OF_OTHERS
 from sansio_server.testing.simulation.simulation import DETERMINISTIC
 from tests.testing import replayed
-from tests.testing.real_sockets.test_replaying import STREAM
+from tests.testing.replayed import STREAM
 
 LINES = [b"hello\n", b"world\n"]
 
