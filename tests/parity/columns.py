@@ -19,6 +19,7 @@ import sync_backend
 import trio_backend.blocking
 from tests.parity.instrument import NO_FORKS, WAYS
 from tests.parity.memory import MEMORY, WITHOUT_SOCKETS
+from tests.parity.pools import POOL, PREFORK, WITHOUT_POOL, WITHOUT_PREFORK
 from tests.parity.recorder import PATIENCE, Recorder
 from tests.parity.scenario import Scenario
 from tests.parity.scenarios.async_handlers import twin_of
@@ -58,7 +59,7 @@ class Column:
         if self.asynchronous and twin_of(scenario.handler) is None:
             return []
         ways = [way for way in self.ways if way in scenario.ways]
-        return ways[:1] if self.forms in (BY_TASKS, BY_ASYNC_TASKS) else ways
+        return ways[:1] if self.forms in (BY_TASKS, BY_ASYNC_TASKS, BY_POOL) else ways
 
 
 class StopWatch(threading.Event):
@@ -111,6 +112,7 @@ def watch_the_stop(server: Any, recorder: Recorder) -> None:
 # Where tasks serve, all requests are served at once; only what threads don't play is played inline.
 BY_TASKS = {"threads": "tasks", "inline": "tasks"}
 BY_ASYNC_TASKS = {"threads": "asynchronous", "inline": "asynchronous"}
+BY_POOL = {"threads": "pool", "inline": "pool"}
 
 STDLIB = Column("stdlib", socketserver, watch=watch_the_stop)
 COLUMNS = (
@@ -150,6 +152,8 @@ COLUMNS = (
         without=WITHOUT_SOCKETS,
         alike={"StreamSocket": "socket"},
     ),
+    Column("pool", POOL, ("threads", "inline"), without=WITHOUT_POOL, forms=BY_POOL),
+    Column("prefork", PREFORK, ("threads", "inline"), without=WITHOUT_PREFORK, forms=BY_POOL),
     Column("trio-threads", TRIO, ("threads", "inline"), without=WITHOUT, forms=BY_TASKS),
     Column(
         "trio-greenlets",

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from tests.parity.differences import DIFFERENCES, Case, Difference
+from tests.parity.difference import Case, Difference
+from tests.parity.differences import DIFFERENCES
 
 
 @attrs.frozen

@@ -9,49 +9,20 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import attrs
-
-from tests.parity.instrument import DATAGRAMS, FORKS, INET, INLINE, KINDS, STREAMS, UNIX, WAYS
+from tests.parity.difference import (
+    CLOSING,
+    LOOP,
+    REPORTING,
+    SERVING,
+    WORKERS,
+    Case,
+    Difference,
+)
+from tests.parity.instrument import DATAGRAMS, FORKS, INET, INLINE, STREAMS, UNIX
+from tests.parity.pool_differences import POOL_DIFFERENCES
 from tests.parity.scenarios.lifecycle import NO_ADDRESS, NO_PATH
-
-
-def always() -> bool:
-    """Say that a difference shows on every Python and kernel."""
-    return True
-
-
-@attrs.frozen
-class Case:
-    """Where a difference shows: in a scenario, in some ways of serving, on some kinds of server."""
-
-    scenario: str
-    # Lines that only the stdlib's trace has, and lines that only ours has.
-    stdlib: Sequence[str] = ()
-    here: Sequence[str] = ()
-    ways: Sequence[str] = tuple(WAYS)
-    kinds: Sequence[str] = KINDS
-
-
-@attrs.frozen
-class Difference:
-    """One row of the table."""
-
-    row: str
-    stdlib: str
-    here: str
-    reason: str
-    cases: Sequence[Case] = ()
-    # Words of which each line that differs in these cases has one.
-    about: Sequence[str] = ()
-    # Names that classes and servers have beside the stdlib's.
-    names: Sequence[str] = ()
-    # Parts of the lines that differ between the surfaces of both modules' classes.
-    surface: Sequence[str] = ()
-    when: Callable[[], bool] = always
-    # The columns that it is about; empty for all.
-    columns: Sequence[str] = ()
 
 
 def older_than(*version: int) -> Callable[[], bool]:
@@ -68,12 +39,6 @@ def refuses_reuse_port_on_unix() -> bool:
         return False
     return True
 
-
-CLOSING = ("shutdown_request", "close_request", "finds", "left open")
-REPORTING = ("handle_error", "prints")
-LOOP = ("get_request", "verify_request", "process_request", "serve_forever")
-SERVING = ("finish_request", "setup", "handle()", "finish()")
-WORKERS = ("process_request_thread", "excepthook", "exits with")
 
 DIFFERENCES = (
     Difference(
@@ -401,6 +366,7 @@ DIFFERENCES = (
             ),
         ),
     ),
+    *POOL_DIFFERENCES,
     # What newer versions of the stdlib have, and so has every version of ours.
     Difference(
         row="3.11",

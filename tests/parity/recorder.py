@@ -43,6 +43,10 @@ _UNCAUGHT = "excepthook gets "
 # The name of a thread that nobody named begins like this.
 _UNNAMED = "thread "
 
+# The name of the thread that serves, and what children do when they have served.
+_LOOP = "loop"
+_OF_CHILDREN = ("server_close", "with ")
+
 # The hook that is running here, by its number, and whose request was last seen here.
 _hook: ContextVar[str] = ContextVar("_hook", default="")
 _request: ContextVar[str] = ContextVar("_request", default="")
@@ -83,6 +87,12 @@ class _Hook:
     outcome: str = ""
     notes: list[str] = attrs.field(factory=list)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether somebody was to be accepted, and nobody was there."""
+        name = self.call.removeprefix("super().").partition("(")[0]
+        return name == "get_request" and "BlockingIOError" in self.outcome
+
 
 class Recorder:
     """Takes records from hooks, and gives them back by actor."""
@@ -120,6 +130,7 @@ class Recorder:
         hook, request = ("", "") if actor else (_hook.get(), _request.get())
         if text.startswith(_UNCAUGHT):
             hook = ""  # raised by all hooks there were
+            request = request or getattr(self._thread, "request", "")
         elif not hook:
             request = ""  # the one that was seen last may be over
         self._write(Line(os.getpid(), name, text, told, hook, request))
@@ -155,6 +166,7 @@ class Recorder:
         """
         if whose is not None:
             _request.set(whose)
+            self._thread.request = whose
         outer = _hook.get()
         _hook.set(f"{os.getpid()}.{next(self._numbers)}")
         try:
@@ -208,7 +220,11 @@ class Recorder:
         return trace
 
     def requests(
-        self, without: Collection[str] = (), without_end: Collection[str] = ()
+        self,
+        without: Collection[str] = (),
+        without_end: Collection[str] = (),
+        *,
+        pooled: bool = False,
     ) -> list[str]:
         """Return the records, a line each, request by request; equal runs have equal ones.
 
@@ -218,6 +234,8 @@ class Recorder:
 
         :param without: names of hooks that are not to be told of.
         :param without_end: names of hooks of which it is not to be told how they ended.
+        :param pooled: whether those who serve accept, too. They stand for the loop then, in no
+            order, and nothing is told of how they end, nor of who finds nobody to accept.
         """
         hooks: dict[str, _Hook] = {}
         order: dict[str, list[_Hook]] = {}
@@ -225,6 +243,8 @@ class Recorder:
         for line in self._lines:
             verb, _, rest = line.text.partition(" ")
             running = hooks.get(line.hook)
+            if pooled and line.pid != self.pid and rest.startswith(_OF_CHILDREN):
+                continue
             if line.thread == FACT:
                 facts.add(self._named(line.text))
             elif verb in {"leave", "raise"} and running is not None:
@@ -234,7 +254,7 @@ class Recorder:
                 if name.removeprefix("super().") in without_end:
                     running.outcome = " "
             elif verb == "enter" or running is None or running.outcome:
-                begun = _Hook(line.request or line.thread, rest if verb == "enter" else line.text)
+                begun = _Hook(_told_of(line), rest if verb == "enter" else line.text)
                 order.setdefault(begun.of, []).append(begun)
                 if verb == "enter":
                     hooks[line.hook] = begun
@@ -243,6 +263,9 @@ class Recorder:
         trace = [f"{FACT}: {fact}" for fact in sorted(facts)]
         for of in sorted(order, key=self._named):
             told = [each for each in order[of] if each.call.partition("(")[0] not in without]
+            if pooled and of == _LOOP:
+                told = [each for each in told if not each.is_idle]
+                told.sort(key=lambda each: self._named(f"{each.call}{each.outcome}"))
             lines = _condensed([text for each in told for text in _told(each)])
             trace += [f"{self._named(of)}: {self._named(line)}" for line in lines]
         return trace
@@ -282,6 +305,11 @@ class Recorder:
             pid, thread, text, client, hook, request = line.decode().split(_BETWEEN)
             self._lines.append(Line(int(pid), thread, text, client or None, hook, request))
         return bool(data)
+
+
+def _told_of(line: Line) -> str:
+    """Return whom a line is about: a request, or a thread; those of a pool are the loop."""
+    return line.request or (_LOOP if line.thread.startswith(_UNNAMED) else line.thread)
 
 
 def _told(hook: _Hook) -> list[str]:

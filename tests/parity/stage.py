@@ -34,8 +34,9 @@ def play(
 
     :param directory: where Unix sockets are bound.
     :param form: how the trace is ordered: by "actors"; by "requests"; by requests that "tasks"
-        serve, which have no process_request_thread(); or by those with "asynchronous" handlers,
-        which begin when finish_request() has returned.
+        serve, which have no process_request_thread(); by those with "asynchronous" handlers,
+        which begin when finish_request() has returned; or by those that a "pool" serves inside
+        process_request(), so that this ends as they do.
     """
     with contextlib.ExitStack() as stack:
         recorder: Recorder
@@ -57,8 +58,10 @@ def play(
         return recorder.trace()
     if form == "requests":
         return recorder.requests()
-    late = ("finish_request",) if form == "asynchronous" else ()
-    return recorder.requests(without=("process_request_thread",), without_end=late)
+    late = {"asynchronous": ("finish_request",), "pool": ("process_request",)}.get(form, ())
+    return recorder.requests(
+        without=("process_request_thread",), without_end=late, pooled=form == "pool"
+    )
 
 
 class Stage:
@@ -136,7 +139,7 @@ class Stage:
         """Close the server, wait for its threads, and close what it left open."""
         if self.kind in DATAGRAMS:
             # All share the listener, and would fail to reply if they came after it is closed.
-            self._join_other_threads(only="process_request_thread")
+            self._join_other_threads("process_request_thread", "sansio-pool")
         self.call("server_close")
         self._join_other_threads()
         for request in self.recorder.left_open():
@@ -252,12 +255,12 @@ class Stage:
             outcome = f"{what} returned" + f" {told}" * (result is not None)
         self.recorder.record(outcome, actor=actor)
 
-    def _join_other_threads(self, only: str = "") -> None:
+    def _join_other_threads(self, *named: str) -> None:
         if self.column.in_memory:
             let_others_end()
             return
         for thread in set(threading.enumerate()) - self._other_threads:
-            if only in thread.name:
+            if not named or any(name in thread.name for name in named):
                 self._join(thread)
 
     def _join(self, thread: threading.Thread) -> None:

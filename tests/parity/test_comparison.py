@@ -7,7 +7,7 @@ import pytest
 
 from tests.parity import comparison
 from tests.parity.comparison import Listed, changes, complaints, listed
-from tests.parity.differences import Case, Difference
+from tests.parity.difference import Case, Difference
 
 CASE = Case("asked", stdlib=("says no",), here=("says yes",), ways=("inline",))
 ROW = Difference("1", "no", "yes", "politeness", cases=(CASE,), about=("says",))

@@ -13,7 +13,8 @@ import pytest
 
 from tests.parity.columns import COLUMNS, STDLIB, column_named
 from tests.parity.comparison import changes, complaints, listed
-from tests.parity.differences import DIFFERENCES, Difference
+from tests.parity.difference import Difference
+from tests.parity.differences import DIFFERENCES
 from tests.parity.player import Answer, Player
 from tests.parity.scenarios import SCENARIOS
 
