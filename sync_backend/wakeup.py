@@ -22,6 +22,7 @@ class Wakeup:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
+        self._hears = False
         self._reader, self._writer = os.pipe()  # no eventfd: signals write single bytes
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -45,6 +46,8 @@ class Wakeup:
         """Make the descriptor unreadable until it is woken again."""
         with suppress(BlockingIOError):
             os.read(self._reader, 512)
+        if self._hears:
+            _run_handlers()
 
     @contextmanager
     def told_of_signals(self) -> Iterator[bool]:
@@ -62,8 +65,12 @@ class Wakeup:
             former = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
             if former != -1:
                 signal.set_wakeup_fd(former)
+            else:
+                self._hears = True
+                _run_handlers()
             yield former == -1
         finally:
+            self._hears = False
             if former == -1:
                 signal.set_wakeup_fd(-1)
 
@@ -76,3 +83,13 @@ class Wakeup:
             os.close(writer)
 
     __del__ = close
+
+
+def _run_handlers() -> None:
+    """Have Python run the handlers of signals that have come.
+
+    It does so by itself, but for CPython 3.13 in a process that was forked by another thread than
+    the main one: there, only in calls that look for signals themselves, as this one.
+    """
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, ())

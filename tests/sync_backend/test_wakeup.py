@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
+import termios
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from sync_backend.wakeup import Wakeup
-from tests.sync_backend.support import in_thread
+from tests.sync_backend.support import PATIENCE, in_thread
 
 
 def is_readable(wakeup: Wakeup) -> bool:
@@ -107,3 +110,40 @@ def test_outside_the_main_thread_signals_are_nobodys_business(wakeup: Wakeup) ->
     with in_thread(look):
         pass
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def _hear_a_signal() -> None:
+    """Be a child that looks for signals as a loop does; exit with 0 if it hears of one."""
+    heard: list[int] = []
+    signal.alarm(int(PATIENCE))
+    signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
+    wakeup = Wakeup()
+    with wakeup.told_of_signals():
+        os.kill(os.getppid(), signal.SIGUSR1)
+        # Not by waiting: a signal that interrupts that is heard in any case.
+        while not any(fcntl.ioctl(wakeup.fileno(), termios.FIONREAD, bytes(4))):
+            pass
+        wakeup.clear()
+        os._exit(not heard)
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_forked_by_any_thread_hears_of_signals() -> None:
+    ready = threading.Event()
+    former = signal.signal(signal.SIGUSR1, lambda *_: ready.set())
+    try:
+        statuses: list[int] = []
+
+        def fork() -> None:
+            pid = os.fork()
+            if pid == 0:
+                _hear_a_signal()
+            assert ready.wait(PATIENCE)
+            os.kill(pid, signal.SIGUSR1)
+            statuses.append(os.waitpid(pid, 0)[1])
+
+        with in_thread(fork):
+            pass
+        assert statuses == [0]
+    finally:
+        signal.signal(signal.SIGUSR1, former)
