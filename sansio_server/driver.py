@@ -177,7 +177,8 @@ def drive(
 
     :returns: None if no row leads on; otherwise what is to be awaited, which does the rest.
     """
-    current.set(place)
+    if current.get() is not place:
+        current.set(place)
     result: Any
     tracing = server.trace is not None
     while step < _GIVEN:
@@ -190,14 +191,14 @@ def drive(
                 result = server._carrier(hook, request, client_address)
             else:
                 result = hook(request, client_address) if takes_address else hook(request)
-            if waiting.get() is not None or (
+            awaits = waiting.get() is not None or (
                 result is not None and result is not True and is_awaitable(result)
-            ):
-                noted = take_deferred()
-                return _wait(server, step, request, client_address, place, result, noted)
+            )
             refused = step is _VERIFY and not result
         except BaseException as error:  # noqa: BLE001 - raised again there, if not dealt with
             return _recover(server, step, request, client_address, place, error)
+        if awaits:
+            return _settle(server, step, request, client_address, place, result)
         outcome = _note_outcome(server, step, place, refused) if refused or tracing else _OK
         step = row[outcome]
     if place.open:
@@ -208,32 +209,54 @@ def drive(
     return None
 
 
-async def _wait(
-    server: DrivenServer,
-    step: Step,
-    request: Any,
-    client_address: Any,
-    place: Place,
-    result: Any,
-    noted: Iterable[Deferred],
-) -> None:
-    """Await what the hook of *step* returned and what it deferred, and go on."""
+def _settle(
+    server: DrivenServer, step: Step, request: Any, client_address: Any, place: Place, result: Any
+) -> Rest:
+    """Begin what the hook of *step* returned or deferred; return what awaits it, and goes on.
+
+    For as long as a client says nothing, that is held in memory, and each byte counts.
+    """
     try:
-        if type(result) is Deferred:
-            result = await result.take()
-        elif result is not None and is_awaitable(result):
+        noted = take_deferred()
+        if noted:
+            first = noted[0]
+            alone = result is first or (result is None and step is not _VERIFY)
+            if alone and len(noted) == 1 and not first.taken:  # as most often
+                result = first.take()
+            else:
+                result = _all_of(result, noted)
+    except BaseException as error:  # noqa: BLE001 - likewise
+        return _recover(server, step, request, client_address, place, error)
+    return _wait(server, step, request, client_address, place, result)
+
+
+async def _all_of(result: Any, noted: Iterable[Deferred]) -> Any:
+    """Await what a hook returned and then what it deferred; return what became of the former."""
+    try:
+        if result is not None and is_awaitable(result):
             result = await result
         for deferred in noted:
             if not deferred.taken:
                 await deferred.take()
-        if waiting.get() is not None:
-            await settle_deferred()
-        refused = step is _VERIFY and not result
-    except BaseException as error:  # noqa: BLE001 - likewise
+    except BaseException:
         for deferred in noted:
             deferred.drop()
+        raise
+    return result
+
+
+async def _wait(
+    server: DrivenServer, step: Step, request: Any, client_address: Any, place: Place, awaited: Any
+) -> None:
+    """Await what the hook of *step* left to be awaited, and go on."""
+    try:
+        awaited = await awaited
+        if waiting.get() is not None:
+            await settle_deferred()
+    except BaseException as error:  # noqa: BLE001 - likewise
         rest = _recover(server, step, request, client_address, place, error)
     else:
+        refused = step is _VERIFY and not awaited
         noting = refused or server.trace is not None
         outcome = _note_outcome(server, step, place, refused) if noting else _OK
         rest = drive(server, REQUEST_STEPS[step][outcome], request, client_address, place)

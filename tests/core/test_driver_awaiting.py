@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sansio_server.deferred import Deferred, Later
 from sansio_server.driver import run_blocking
 from sansio_server.exceptions import SuspendedError
 from sansio_server.ledger import Counters
@@ -62,6 +63,85 @@ def test_a_bare_call_of_super_is_awaited_after_the_hook() -> None:
     assert run_suspending(server.start(Request())) == (None, 1)
     assert order == ["process", "finish"]
     assert server.counters == Counters(accepted=1, closed=1)
+
+
+class Deferring(AsyncMemoryServer):
+    """A server that defers several things while it verifies a request.
+
+    :ivar log: what was done and raised.
+    """
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.names = names
+        self.log: list[str] = []
+
+    async def do(self, name: str) -> bool:
+        await Pause()
+        if name == "raise":
+            raise Failure
+        self.log.append(name)
+        return True
+
+    def verify_request(self, request: Any, client_address: Any) -> Any:
+        results = [Deferred(self.do(name)) for name in self.names]
+        return self.result(results)
+
+    def result(self, results: list[Any]) -> Any:
+        """Return what the hook returns, which here does not tell of what it deferred."""
+        return True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        self.log.append(type(sys.exc_info()[1]).__name__)
+
+
+def test_what_a_hook_defers_is_awaited_in_order() -> None:
+    server = Deferring("one", "two", "three")
+    assert run_suspending(server.start(Request())) == (None, 3)
+    assert server.log == ["one", "two", "three"]
+    assert server.counters == Counters(accepted=1, closed=1)
+
+
+def test_what_is_returned_is_awaited_first_and_is_the_result() -> None:
+    class Returning(Deferring):
+        def result(self, results: list[Any]) -> Any:
+            return results[-1]
+
+    server = Returning("one", "two")
+    assert run_suspending(server.start(Request())) == (None, 2)
+    assert server.log == ["two", "one"]
+    assert server.counters == Counters(accepted=1, closed=1)
+
+
+def test_where_one_raises_those_after_it_are_given_up() -> None:
+    server = Deferring("one", "raise", "three")
+    assert run_suspending(server.start(Request())) == (None, 2)
+    assert server.log == ["one", "Failure"]
+
+
+def test_what_is_deferred_does_not_stand_for_the_result_of_verify_request() -> None:
+    class Silent(Deferring):
+        def result(self, results: list[Any]) -> None:
+            """Refuse."""
+
+    server = Silent("one")
+    assert run_suspending(server.start(Request())) == (None, 1)
+    assert server.log == ["one"]
+    assert server.counters == Counters(accepted=1, closed=1, refused=1)
+
+
+def test_what_raises_as_it_is_begun_later_is_the_hooks_error() -> None:
+    def fail() -> None:
+        raise Failure
+
+    class Failing(Deferring):
+        def verify_request(self, request: Any, client_address: Any) -> Any:
+            return Deferred(Later(fail))
+
+    server = Failing()
+    assert run_suspending(server.start(Request())) == (None, 0)
+    assert server.log == ["Failure"]
+    assert server.counters == Counters(accepted=1, closed=1, errors=1)
 
 
 # run_blocking.
