@@ -66,15 +66,16 @@ def regression_test(script: Script, *, name: str, found: Iterable[object] = ()) 
     :param name: what the test is to be called, after "test_".
     :param found: what does not hold; for the docstring.
     """
-    imports, handler = _import(script.handler, "HANDLER")
-    lines, server = _import(script.server, "SERVER")
-    if script.server is None:
-        lines, server = [], ""
+    names = {"sansio_server.testing": {*_names(script), "check"}}
+    remarks: list[str] = []
+    handler = _import(script.handler, "HANDLER", names, remarks)
+    server = _import(script.server, "SERVER", names, remarks) if script.server else ""
     arguments = f"SCRIPT, {handler}" + (f", server_class={server}" if server else "")
-    imports = list(dict.fromkeys((*imports, *lines)))
-    names = ", ".join(sorted({*_names(script), "check"}, key=_import_order))
-    imports.append(f"from sansio_server.testing import {names}")
-    imported = _wrapped_imports(imports)
+    imports = [
+        f"from {module} import {', '.join(sorted(named, key=_import_order))}"
+        for module, named in names.items()
+    ]
+    imported = _wrapped_imports([*imports, *remarks])
     said = "\n\n    ".join(_in_docstring(each) for each in found) or "It ends, and all holds."
     identifier = re.sub(r"\W+", "_", name).strip("_")
     return (
@@ -86,11 +87,16 @@ def regression_test(script: Script, *, name: str, found: Iterable[object] = ()) 
     )
 
 
-def _import(target: str | None, placeholder: str) -> tuple[list[str], str]:
+def _import(
+    target: str | None, placeholder: str, names: dict[str, set[str]], remarks: list[str]
+) -> str:
+    """Return what *target* is called; note what is to be imported for that."""
     if target is None:
-        return [f"# {placeholder}: import here what was tested."], placeholder
+        remarks.append(f"# {placeholder}: import here what was tested.")
+        return placeholder
     module, name = target.split(":")
-    return [f"from {module} import {name.split('.')[0]}"], name
+    names.setdefault(module, set()).add(name.split(".")[0])
+    return name
 
 
 def _import_order(name: str) -> tuple[bool, str]:

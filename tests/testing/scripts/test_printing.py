@@ -70,6 +70,13 @@ def test_a_regression_test() -> None:
     )
 
 
+def test_a_module_is_imported_from_once() -> None:
+    script = Script((), handler="app:Echo", server="app:Server")
+    assert regression_test(script, name="x").startswith(
+        "from app import Echo, Server\nfrom sansio_server.testing import Script, check\n\n"
+    )
+
+
 def test_one_whose_handler_has_no_name_says_so() -> None:
     source = regression_test(Script(()), name="x")
     assert "# HANDLER: import here what was tested.\n" in source
