@@ -41,6 +41,15 @@ def test_to_the_bytes_that_matter() -> None:
     )
 
 
+def test_pieces_that_do_not_matter_become_one_in_a_few_steps() -> None:
+    message = b"a message of many pieces"
+    pieces = [each for byte in message for each in (Send(bytes([byte])), Wait(0.001))]
+    script = Script((ClientScript((Connect(), *pieces, HalfClose())),))
+    assert shrink(script, lambda script: sends(script, message), most=10) == Script(
+        (ClientScript((Connect(), Send(message))),)
+    )
+
+
 def test_to_a_datagram() -> None:
     assert shrink(LARGE, lambda script: sends(script, b"y")) == Script(
         (ClientScript((SendDatagram(b"y"),)),)
