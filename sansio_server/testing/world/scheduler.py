@@ -25,6 +25,9 @@ __all__ = ["PATIENCE", "Actor", "Scheduler", "Signal", "Timer"]
 #: Files whose frames tell nobody anything.
 _KIT: Final = (os.path.dirname(os.path.dirname(__file__)) + os.sep, threading.__file__)
 
+#: Folders of what runs tests: what stands above a test tells nobody anything, either.
+_RUNNERS: Final = frozenset({"_pytest", "pluggy", "hypothesis", "unittest"})
+
 #: Seconds of wall-clock time that an actor may move without waiting before it counts as stuck.
 PATIENCE: Final = 10.0
 
@@ -88,12 +91,17 @@ class Actor:
         return 0.0 if self._random is None else self._random.random()
 
     def stack(self) -> str:
-        """Return where it stands, as tracebacks show it, but for what the kit does there."""
+        """Return where it stands, as tracebacks show it, but for the kit and what runs tests."""
         frame = None if self.thread is None else sys._current_frames().get(self.thread)
         if frame is None:
             return ""
         stack = traceback.StackSummary.extract(traceback.walk_stack(frame))
-        shown = [each for each in reversed(stack) if not each.filename.startswith(_KIT)]
+        shown: list[traceback.FrameSummary] = []
+        for each in reversed(stack):
+            if os.path.basename(os.path.dirname(each.filename)) in _RUNNERS:
+                shown.clear()
+            elif not each.filename.startswith(_KIT):
+                shown.append(each)
         return "".join(traceback.format_list(shown))
 
 

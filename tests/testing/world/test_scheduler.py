@@ -103,6 +103,10 @@ def test_waiting_for_what_never_comes_says_who_waits_where(scheduler: Scheduler)
     assert "believer waits for a miracle" in str(caught.value)
     assert "in wait_in_vain" in str(caught.value)
     assert "scheduler.py" not in str(caught.value).replace("test_scheduler.py", "")
+    # Of the test itself nothing is shown but the test.
+    own = str(caught.value).split("\n\n")[1]
+    assert "in test_waiting_for_what_never_comes" in own
+    assert own.count("File ") == 1
 
 
 def test_a_deadlock_that_time_would_end_says_when(scheduler: Scheduler) -> None:
