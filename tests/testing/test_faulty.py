@@ -80,6 +80,12 @@ def test_it_is_found(name: str) -> None:
     ) as simulation:
         again = simulation.examine(failure.script)
     assert again.findings[0].invariant == failure.findings[0].invariant
+    # And it shows that alone: whoever mends the fault has a test that passes.
+    with Simulation(
+        **planted.correct, invariants=planted.invariants, without=planted.without
+    ) as simulation:
+        mended = simulation.examine(failure.script)
+    assert mended.findings == (), mended.report()
 
 
 @pytest.mark.parametrize("name", BY_NAME)

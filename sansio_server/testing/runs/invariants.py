@@ -161,8 +161,8 @@ def _errors(run: Run, meant: tuple[type[BaseException], ...]) -> Iterator[str]:
             continue  # but who reports that a peer is gone need not fail by it
         if not isinstance(error, Exception) and cut[event.request]:
             continue  # how an event loop ends who was cut
-        if starting and event.what == "process_request" and is_injected(error):
-            continue
+        if is_injected(error) and ((starting and event.what == "process_request") or run.stuck):
+            continue  # it could not start somebody, or was ended where it was stuck
         text = f"{type(error).__name__}: {error}"
         if (event.request, text) not in told:  # it passes through one hook after the other
             told.add((event.request, text))

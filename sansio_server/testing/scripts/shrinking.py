@@ -12,7 +12,16 @@ from typing import TypeVar
 
 import attrs
 
-from .actions import Action, ClientScript, Send, SendDatagram, Wait
+from .actions import (
+    Action,
+    ClientScript,
+    Connect,
+    HalfClose,
+    ReceiveToEnd,
+    Send,
+    SendDatagram,
+    Wait,
+)
 from .faults import Fault
 from .generating import in_whole_messages
 from .script import Script
@@ -163,9 +172,23 @@ def _with_client(
         client = ClientScript(tuple(actions), start=old.start if start is None else start)
     except ValueError:
         return  # such as a Send without its Connect
+    if _waits_in_vain(client) and not _waits_in_vain(old):
+        return  # it would show how no server ends it, which is another thing
     yield attrs.evolve(
         script, clients=(*script.clients[:index], client, *script.clients[index + 1 :])
     )
+
+
+def _waits_in_vain(client: ClientScript) -> bool:
+    """Say whether *client* receives to the end without saying that it sends no more."""
+    half_closed = False
+    for action in client.actions:
+        if isinstance(action, ReceiveToEnd) and not half_closed:
+            return True
+        half_closed = isinstance(action, HalfClose) or (
+            half_closed and not isinstance(action, Connect)
+        )
+    return False
 
 
 def _joined(actions: Iterable[Action]) -> tuple[Action, ...]:

@@ -28,3 +28,6 @@ class Unwound(BaseException):
 
     No :class:`Exception`, so that handlers do not take it for an error of theirs.
     """
+
+    #: The mark of :func:`~.scripts.faults.injected`: it is nobody's mistake.
+    _injected = True

@@ -19,6 +19,7 @@ from sansio_server.testing.runs.invariants import (
 from sansio_server.testing.runs.run import Run, Seen
 from sansio_server.testing.scripts.faults import Fault, injected
 from sansio_server.testing.scripts.script import Script
+from sansio_server.testing.world.errors import Unwound
 
 K = TraceKind
 
@@ -135,6 +136,15 @@ def test_what_is_no_fault(changes: dict[str, Any]) -> None:
 def test_a_run_that_does_not_end_says_nothing_of_what_it_leaves() -> None:
     run = attrs.evolve(RUN, trace=GOOD[:2], stuck="deadlock", left=("a socket",), still_open=1)
     assert [each.invariant for each in check_invariants(run, BUILT_IN)] == ["ends"]
+
+
+def test_how_those_end_who_were_stuck_says_nothing_more() -> None:
+    trace = (*GOOD, raised(Unwound()), raised(KeyError("x")))
+    run = attrs.evolve(RUN, trace=trace, stuck="deadlock")
+    assert [str(each) for each in check_invariants(run, BUILT_IN)] == [
+        "ends: deadlock",
+        "no errors: finish_request of request 1 raised KeyError: 'x'",
+    ]
 
 
 def test_the_failure_to_start_a_worker_is_excused_where_it_was_injected_alone() -> None:

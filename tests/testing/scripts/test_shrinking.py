@@ -6,9 +6,11 @@ import attrs
 import pytest
 
 from sansio_server.testing.scripts.actions import (
+    Action,
     ClientScript,
     Connect,
     HalfClose,
+    ReceiveToEnd,
     Reset,
     Send,
     SendDatagram,
@@ -48,6 +50,23 @@ def test_pieces_that_do_not_matter_become_one_in_a_few_steps() -> None:
     assert shrink(script, lambda script: sends(script, message), most=10) == Script(
         (ClientScript((Connect(), Send(message))),)
     )
+
+
+def test_who_reads_to_the_end_still_says_that_it_sends_no_more() -> None:
+    """Or no server would ever end it."""
+    ends = ClientScript((Connect(), Send(b"ab"), HalfClose(), ReceiveToEnd()))
+    (client,) = shrink(Script((ends,)), lambda script: ReceiveToEnd() in actions_of(script)).clients
+    assert client.actions == (Connect(), HalfClose(), ReceiveToEnd())
+    # Who did not from the beginning need not now: its server says when it is over.
+    waits = ClientScript((Connect(), Send(b"ab"), ReceiveToEnd()))
+    (client,) = shrink(
+        Script((waits,)), lambda script: ReceiveToEnd() in actions_of(script)
+    ).clients
+    assert client.actions == (Connect(), ReceiveToEnd())
+
+
+def actions_of(script: Script) -> tuple[Action, ...]:
+    return tuple(action for client in script.clients for action in client.actions)
 
 
 def test_to_a_datagram() -> None:
