@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# Its parts, each on those before it: timeline, scripts, world, sockets, servers, runs, simulation,
+# real_sockets; and by themselves recording, offline. Above them stand strategies and machine, for
+# Hypothesis, and plugin, for pytest. tests/test_layers.py holds the order.
 from .offline.rerun import Divergence, Rerun, rerun
 from .offline.what_if import Projection, what_if
 from .real_sockets.backends import REAL_BACKENDS, RealBackend, on_backend

@@ -1,1 +1,1 @@
-"""What became of a script that was played, and what must hold of it."""
+"""What clients of a script do and see, what became of the whole run, and what must hold of it."""

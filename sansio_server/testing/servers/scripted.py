@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from sansio_server.drain import DrainReport
 from sansio_server.testing.scripts.faults import Fault, FaultRule
 from sansio_server.testing.timeline.moments import Moment, render
-from sansio_server.testing.timeline.told import moment_of
+from sansio_server.testing.timeline.trace_moments import moment_of
 from sansio_server.testing.world.errors import LeftBehind
 from sansio_server.testing.world.scheduler import PATIENCE, Actor
 from sansio_server.testing.world.world import Faults, World

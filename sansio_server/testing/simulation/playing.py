@@ -18,7 +18,7 @@ from sansio_server.testing.scripts.script import Script
 from sansio_server.testing.servers import classes
 from sansio_server.testing.servers.adoption import in_memory
 from sansio_server.testing.servers.variants import any_address, with_attributes
-from sansio_server.testing.timeline.told import moment_of
+from sansio_server.testing.timeline.trace_moments import moment_of
 from sansio_server.testing.world.baton import Crew
 from sansio_server.testing.world.errors import Deadlock, Stuck, Unwound
 from sansio_server.testing.world.preemption import preempted

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import Any, TypeVar
 
-from .running import UNSEEN
+from .membership import UNSEEN
 
 __all__ = ["Crew", "Gate"]
 

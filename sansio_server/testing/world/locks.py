@@ -10,7 +10,7 @@ import math
 from threading import get_ident
 from typing import TYPE_CHECKING
 
-from .running import find_world
+from .membership import find_world
 from .scheduler import Signal
 
 if TYPE_CHECKING:

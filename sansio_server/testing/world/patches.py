@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from .errors import Unwound
 from .locks import Lock, RLock
-from .running import find_world
+from .membership import find_world
 
 if TYPE_CHECKING:
     from .world import World

@@ -12,9 +12,9 @@ from sansio_server.testing.scripts.faults import Fault, FaultRule
 from sansio_server.testing.timeline.moments import Moment
 
 from .baton import Crew
+from .membership import WORLDS, find_world
 from .network import Network
 from .patches import patched
-from .running import WORLDS, find_world
 from .scheduler import PATIENCE, Actor, Scheduler
 
 __all__ = ["Faults", "World", "current_world"]

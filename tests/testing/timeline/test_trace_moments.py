@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sansio_server import Outcome, Step, TraceEvent, TraceKind
-from sansio_server.testing.timeline.told import moment_of
+from sansio_server.testing.timeline.trace_moments import moment_of
 
 
 @pytest.mark.parametrize(
