@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import attrs
@@ -36,9 +36,9 @@ _ENVIRONMENT = {
 
 @attrs.frozen
 class Answer:
-    """Traces by the kind of server, and what else went wrong."""
+    """Traces by the kind of server and their form, and what else went wrong."""
 
-    traces: dict[str, list[str]]
+    traces: dict[str, dict[str, list[str]]]
     problems: list[str]
 
 
@@ -62,14 +62,14 @@ class Player:
             text=True,
         )
 
-    def ask(self, scenario: str, way: str, form: str = "actors") -> None:
-        """Have a scenario played with each kind of server, and the traces told in that form."""
+    def ask(self, scenario: str, way: str, *forms: str) -> None:
+        """Have a scenario played with each kind of server, and the traces told in these forms."""
         if self._waiting:  # nobody waited for the last answer, which may never come
             self.close()
             self._start()
         self._waiting = True
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([scenario, way, form]) + "\n")
+        self._process.stdin.write(json.dumps([scenario, way, *forms]) + "\n")
         self._process.stdin.flush()
 
     def answer(self) -> Answer:
@@ -96,20 +96,22 @@ def answer_all(column: Column, directory: Path, requests: Iterable[str]) -> None
     unraisable: list[str] = []
     sys.unraisablehook = lambda args: unraisable.append(f"{args.err_msg} {args.exc_value!r}")
     for request in requests:
-        name, way, form = json.loads(request)
-        answer = _play_each_kind(name, column, way, directory, form)
+        name, way, *forms = json.loads(request)
+        answer = _play_each_kind(name, column, way, directory, forms)
         answer.problems.extend(unraisable)
         unraisable.clear()
         sys.stdout.write(json.dumps(attrs.asdict(answer)) + "\n")
         sys.stdout.flush()
 
 
-def _play_each_kind(name: str, column: Column, way: str, directory: Path, form: str) -> Answer:
+def _play_each_kind(
+    name: str, column: Column, way: str, directory: Path, forms: Sequence[str]
+) -> Answer:
     answer = Answer({}, [])
     for kind in SCENARIOS[name].kinds:
         before = Held.now()
         try:
-            answer.traces[kind] = play(SCENARIOS[name], column, way, kind, directory, form)
+            answer.traces[kind] = play(SCENARIOS[name], column, way, kind, directory, forms)
         except Exception:
             answer.problems.append(f"{kind}: {traceback.format_exc()}")
         answer.problems.extend(f"{kind}: left behind: {found}" for found in left_behind(before))

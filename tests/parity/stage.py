@@ -28,12 +28,17 @@ from tests.parity.scenarios.async_handlers import twin_of
 
 
 def play(
-    scenario: Scenario, column: Column, way: str, kind: str, directory: Path, form: str
-) -> list[str]:
-    """Play a scenario from the server's construction to its end, and return the trace.
+    scenario: Scenario,
+    column: Column,
+    way: str,
+    kind: str,
+    directory: Path,
+    forms: Sequence[str] = ("actors",),
+) -> dict[str, list[str]]:
+    """Play a scenario from the server's construction to its end, and return its trace in each form.
 
     :param directory: where Unix sockets are bound.
-    :param form: how the trace is ordered: by "actors"; by "requests"; by requests that "tasks"
+    :param forms: how traces are ordered: by "actors"; by "requests"; by requests that "tasks"
         serve, which have no process_request_thread(); by those with "asynchronous" handlers,
         which begin when finish_request() has returned; or by those that a "pool" serves inside
         process_request(), so that this ends as they do.
@@ -54,6 +59,10 @@ def play(
             for step in scenario.steps:
                 step.run(stage)
             stage.end()
+    return {form: _trace(recorder, form) for form in forms}
+
+
+def _trace(recorder: Recorder, form: str) -> list[str]:
     if form == "actors":
         return recorder.trace()
     if form == "requests":
