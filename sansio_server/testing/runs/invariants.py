@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeAlias
 
 from sansio_server.testing.scripts.faults import is_injected
+from sansio_server.testing.timeline.places import place_of
 from sansio_server.trace import TraceKind
 
 from .run import Finding, Run
@@ -166,7 +167,9 @@ def _errors(run: Run, meant: tuple[type[BaseException], ...]) -> Iterator[str]:
         text = f"{type(error).__name__}: {error}"
         if (event.request, text) not in told:  # it passes through one hook after the other
             told.add((event.request, text))
-            yield f"{event.what} of request {event.request} raised {text}"
+            place = place_of(error)
+            where = f", {place}" if place else ""
+            yield f"{event.what} of request {event.request} raised {text}{where}"
 
 
 def _requests(run: Run, kind: TraceKind, what: str | None = None) -> Counter[int]:

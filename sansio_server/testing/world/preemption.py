@@ -7,13 +7,13 @@ it, and from nothing else: what others do, or the interpreter does in between, h
 from __future__ import annotations
 
 import sys
-import sysconfig
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
+
+from sansio_server.testing.timeline.places import is_of_program
 
 from .scheduler import Scheduler
 
@@ -21,16 +21,6 @@ __all__ = ["preempted"]
 
 #: How many lines of a program there are, on average, from one turn to the next.
 _LINES: Final = 2
-
-_PACKAGES: Final = Path(__file__).parents[3]
-#: Where code is that is not looked into: the interpreter's library, packages, these packages.
-_SKIPPED: Final = tuple(
-    {
-        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
-        *(str(_PACKAGES / name) for name in ("sansio_server", "sync_backend", "trio_backend")),
-        "<frozen",
-    }
-)
 
 
 @contextmanager
@@ -62,7 +52,7 @@ class _Tracer:
         name = frame.f_code.co_filename
         known = self._is_program.get(name)
         if known is None:
-            known = self._is_program[name] = not name.startswith(_SKIPPED)
+            known = self._is_program[name] = is_of_program(name)
         return self.line if known else None
 
     def line(self, frame: FrameType, event: str, arg: Any) -> Any:
