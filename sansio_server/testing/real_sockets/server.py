@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from sansio_server.drain import DrainReport
 from sansio_server.testing.servers.clients import PacketClient, StreamClient
-from sansio_server.testing.servers.variants import any_address, with_attributes
+from sansio_server.testing.servers.variants import any_address, checked_handler, with_attributes
 from sansio_server.testing.sockets.base import AF_UNIX
 from sansio_server.trace import TraceEvent
 
@@ -66,7 +66,7 @@ class RealServer:
                 **attributes,
             },
         )
-        self._handler = handler
+        self._handler = checked_handler(handler)
         self._patience = patience
         self._held = ExitStack()
         self._numbers = itertools.count(1)

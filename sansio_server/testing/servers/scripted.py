@@ -17,7 +17,7 @@ from sansio_server.trace import TraceEvent, TraceKind
 from . import classes
 from .adoption import in_memory
 from .clients import Client, DatagramClient
-from .variants import any_address, with_attributes
+from .variants import any_address, checked_handler, with_attributes
 
 __all__ = ["ScriptedServer"]
 
@@ -41,7 +41,8 @@ class ScriptedServer:
     :param patience: seconds of real time that something may compute without waiting.
     :param attributes: attributes of the server, such as ``max_connections=2``; they are set on a
         subclass, so that its constructor sees them.
-    :raises TypeError: the class has no such attribute; *faults* has something else in it.
+    :raises TypeError: *handler* is a class of servers, or *server_class* none, or without such an
+        attribute; *faults* has something else in it.
 
     :ivar server: the server.
     :ivar world: where it lives.
@@ -61,7 +62,7 @@ class ScriptedServer:
         **attributes: Any,
     ) -> None:
         self._class = with_attributes(in_memory(server_class), attributes)
-        self._handler = handler
+        self._handler = checked_handler(handler)
         self._address = address
         self._serve = serve
         self.world = World(seed, faults=faults, patience=patience)

@@ -17,7 +17,7 @@ from sansio_server.testing.scripts.faults import FaultRule
 from sansio_server.testing.scripts.script import Script
 from sansio_server.testing.servers import classes
 from sansio_server.testing.servers.adoption import in_memory
-from sansio_server.testing.servers.variants import any_address, with_attributes
+from sansio_server.testing.servers.variants import any_address, checked_handler, with_attributes
 from sansio_server.testing.timeline.trace_moments import moment_of
 from sansio_server.testing.world.baton import Crew
 from sansio_server.testing.world.errors import Deadlock, Stuck, Unwound
@@ -58,8 +58,10 @@ def play(
     :param attributes: set on the server class.
     :param crew: threads to use; they outlive this.
     :param patience: seconds of real time that something may compute without waiting.
-    :raises TypeError: *server_class* cannot be in memory, or has none of the *attributes*.
+    :raises TypeError: *handler* is a class of servers; *server_class* is none, cannot be in memory,
+        or has none of the *attributes*.
     """
+    handler = checked_handler(handler)
     made = _server_class(script, server_class, attributes or {})
     drawing = Drawing(script.faults, rules, script.schedule or 0)
     world = _QuietWorld(script.schedule, faults=drawing, jumps=True, crew=crew, patience=patience)

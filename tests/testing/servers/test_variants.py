@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+import socketserver
 from typing import Any
 
 import pytest
 
 import sync_backend
-from sansio_server.testing.servers.variants import any_address, with_attributes
+import trio_backend
+from sansio_server.testing import Script, ScriptedServer, play
+from sansio_server.testing.servers.variants import any_address, checked_handler, with_attributes
 
 
 class Own(sync_backend.TCPServer):
@@ -53,3 +56,24 @@ def test_a_quiet_one_prints_no_errors(capsys: pytest.CaptureFixture[str]) -> Non
 def test_any_address(family: int, address: Any) -> None:
     made = with_attributes(Own, {"address_family": family})
     assert any_address(made, "/folder") == address
+
+
+def test_what_is_no_class_of_servers_is_refused() -> None:
+    with pytest.raises(TypeError, match="must be a class of servers, not <class 'dict'>"):
+        with_attributes(dict, {})
+    with pytest.raises(TypeError, match="must be a class of servers, not <class 'dict'>"):
+        ScriptedServer(None, dict)
+
+
+@pytest.mark.parametrize("server_class", [Own, socketserver.UDPServer, trio_backend.TCPServer])
+def test_a_server_class_in_the_place_of_the_handler_is_refused(server_class: Any) -> None:
+    match = f"{server_class.__name__} is a class of servers: that is given after the handler"
+    with pytest.raises(TypeError, match=match):
+        ScriptedServer(server_class)
+    with pytest.raises(TypeError, match=match):
+        play(Script(()), server_class)
+
+
+@pytest.mark.parametrize("handler", [None, print, socketserver.BaseRequestHandler])
+def test_handlers_are_left_as_they_are(handler: Any) -> None:
+    assert checked_handler(handler) is handler
