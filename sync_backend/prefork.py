@@ -28,7 +28,7 @@ from .control import Loop
 from .forks import ForkingMixIn
 from .poller import SIGNAL_INTERVAL, Poller
 from .sharing import SharedListenerMixIn
-from .supervisor import READY, STOPPED, Channel, Supervisor
+from .supervisor import READY, STOPPED, Channel, Supervisor, give_way
 from .wakeup import Wakeup
 
 __all__ = ["PreforkMixIn", "processors"]
@@ -269,6 +269,8 @@ class PreforkMixIn(SharedListenerMixIn):
             self._told = True
             self._happened(Event.SHUTDOWN)
             channel.say(STOPPED)
+            if not len(self._ledger):
+                give_way()  # to exit takes longer than all that anybody waits for
         if channel.cuts:
             for place in self._ledger:
                 if place.request is not None:

@@ -25,11 +25,16 @@ from sansio_server.supervision import Action, Fate, Supervision, Worker, WorkerL
 from .children import LOOK_INTERVAL, Children
 from .poller import LONGEST_SLEEP, HasFileno
 
-__all__ = ["Channel", "Supervisor", "WorkerProcess"]
+__all__ = ["Channel", "Supervisor", "WorkerProcess", "give_way"]
 
 #: What is not to interrupt the work between two sleeps; and what a worker is not to take for its
 #: parent's, before it has handlers of its own.
 _SIGNALS: Final = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+#: How often to step back: until the other workers have heard of the stop, too, until who supervises
+#: has heard of them, and until the thread goes on that has asked for it.
+_TURNS_OF_OTHERS: Final = 3
+_YIELD: Final[Callable[[], object]] = getattr(os, "sched_yield", lambda: None)
 
 READY: Final = "ready"
 STOPPED: Final = "stopped"
@@ -57,10 +62,18 @@ class Channel:
 
     def say(self, what: str) -> None:
         """Tell the supervisor something; harmless when it is gone."""
-        with suppress(OSError):
-            self._end.setblocking(True)
-            self._end.sendall(what.encode() + b"\n")
-            self._end.setblocking(False)
+        data = what.encode() + b"\n"
+        try:
+            sent = self._end.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return
+        if sent < len(data):  # a long report, or nobody has listened for long
+            with suppress(OSError):
+                self._end.setblocking(True)
+                self._end.sendall(data[sent:])
+                self._end.setblocking(False)
 
     def report(self, text: str) -> None:
         """Leave a line of text to the supervisor, for after the end."""
@@ -80,6 +93,12 @@ class Channel:
     def close(self) -> None:
         """Let go of the supervisor; for processes that the worker forks."""
         self._end.close()
+
+
+def give_way() -> None:
+    """Let others run who can, now that what is left to do is not awaited by anybody."""
+    for _ in range(_TURNS_OF_OTHERS):
+        _YIELD()
 
 
 class WorkerProcess:
@@ -281,6 +300,8 @@ class Supervisor:
 
     def _let_others_look(self, worker: Worker) -> None:
         # It may have been woken for a client whom it did not let in any more.
+        if self.supervision.stopping:
+            return  # nor will the others
         for other in self.supervision.workers:
             if other is not worker and other.process is not None:
                 other.process.let_look()
