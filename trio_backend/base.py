@@ -26,6 +26,7 @@ from .carriers import check_carrier
 from .gathering import Gathering
 from .relay import Relay
 from .runtime import TrioRuntime
+from .scopes import KeptScopes
 from .tasks import Tasks, settled
 from .worker import Worker
 
@@ -102,13 +103,13 @@ class BaseServer(Tasks):
                 self._drained = trio.Event()
             async with trio.open_nursery() as nursery:
                 self._gathering = gathering = Gathering(nursery)
-                relay = Relay(self, nursery)
+                relay, scopes = Relay(self, nursery), KeptScopes(nursery)
                 task_status.started(self)
                 try:
                     if self._is_running():
                         self._prepare_listener()
                         await serve_loop(
-                            self, _Turns(self, loop, alarm, nursery, relay), poll_interval
+                            self, _Turns(self, loop, alarm, nursery, relay, scopes), poll_interval
                         )
                     self._show_stop()
                     await self._refuse_who_came()
@@ -124,6 +125,7 @@ class BaseServer(Tasks):
                 finally:
                     gathering.end()
                     relay.end()
+                    scopes.end()
         if failure is not None:
             try:
                 raise failure  # here, where no group is made of it
@@ -323,12 +325,14 @@ class _Turns:
         alarm: Alarm,
         nursery: trio.Nursery | None,
         relay: Relay | None = None,
+        scopes: KeptScopes | None = None,
     ) -> None:
         self._server = server
         self._loop = loop
         self._alarm = alarm
         self._nursery: Any = nursery
         self._relay = relay
+        self._scopes: Any = scopes
         self._here: tuple[Any, ...] | None = None  # the one request, once it was let in
 
     async def sleep(self, until: float) -> bool:
@@ -348,8 +352,13 @@ class _Turns:
         return False
 
     def _begin(self, place: Place, entry: Step, request: Any, client_address: Any) -> Worker:
-        worker = Worker(place, request)
         server, nursery = self._server, self._nursery
+        kept = self._scopes.take()
+        if kept is None:
+            worker = Worker(place, request)
+        else:
+            nursery = kept.nursery
+            worker = Worker(place, request, scope=kept)
         nursery.start_soon(
             server._work,
             worker,

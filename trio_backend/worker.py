@@ -10,6 +10,8 @@ import trio
 from sansio_server.ledger import Place
 from sansio_server.stacks import coroutine_stack, thread_stack
 
+from .scopes import KeptScope
+
 __all__ = ["Worker"]
 
 
@@ -21,7 +23,7 @@ class Worker:
     :ivar request: the request as the one at work was given it last.
     :ivar outer: who was at work on the same request when this one began; it goes on afterwards.
     :ivar task: the task; None before it begins.
-    :ivar scope: cancelled when the request is cut.
+    :ivar scope: cancelled when the request is cut; entered by the task as it begins.
     :ivar ended: whether the work is done.
     :ivar thread: the ident of the thread that a blocking handler runs in; None if none does.
     :ivar greenlet: the greenlet that a blocking handler runs in; None if none does.
@@ -44,7 +46,7 @@ class Worker:
         place: Place,
         request: Any,
         outer: Worker | None = None,
-        scope: trio.CancelScope | None = None,
+        scope: trio.CancelScope | KeptScope | None = None,
     ) -> None:
         self.place = place
         self.came = self.request = request
