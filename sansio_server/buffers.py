@@ -27,9 +27,10 @@ class ReadBuffer:
 
     :param limit: the most bytes a delimiter may be away.
     :ivar left: how many bytes came and were not yet taken.
+    :ivar eof: whether no more bytes will come.
     """
 
-    __slots__ = ("_data", "_delimiter", "_eof", "_limit", "_searched", "_start", "left")
+    __slots__ = ("_data", "_delimiter", "_limit", "_searched", "_start", "eof", "left")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         if limit < 1:
@@ -40,7 +41,7 @@ class ReadBuffer:
         self.left = 0
         self._delimiter = b""
         self._searched = 0
-        self._eof = False
+        self.eof = False
 
     def __len__(self) -> int:
         return self.left
@@ -48,12 +49,7 @@ class ReadBuffer:
     @property
     def at_eof(self) -> bool:
         """Whether all bytes have come and all have been taken."""
-        return self._eof and not self.left
-
-    @property
-    def eof(self) -> bool:
-        """Whether no more bytes will come."""
-        return self._eof
+        return self.eof and not self.left
 
     def feed(self, data: bytes) -> None:
         """Add bytes that came."""
@@ -82,7 +78,7 @@ class ReadBuffer:
 
     def feed_eof(self) -> None:
         """Note that no more bytes will come."""
-        self._eof = True
+        self.eof = True
 
     def take(self, most: int = -1) -> bytes:
         """Take up to *most* bytes, or all there are if *most* is negative."""
@@ -140,7 +136,7 @@ class ReadBuffer:
             return self._cut(most)
         if most < 0 and self.left >= self._limit:
             raise LineTooLong(self._limit)
-        if self._eof:
+        if self.eof:
             return self._cut(self.left)
         return None
 

@@ -44,10 +44,15 @@ Rest: TypeAlias = Coroutine[Any, Any, None] | None
 _OK, _REFUSED, _FAILED, _ESCAPED, _OVER = Outcome
 _VERIFY, _HERE, _GIVEN, _RAISED = Step.VERIFY, Step.HERE, Step.GIVEN, Step.RAISED
 
+#: Hooks that a backend may have a way of its own for: what does the work of the request, and what
+#: chooses where that is done.
+_WORK, _CHOICE = 1, 2
+_SPECIAL = {"finish_request": _WORK, "process_request": _CHOICE}
+
 #: The table as the driver reads it: by step, the hook, whether it takes the client's address,
-#: whether it does the work of the request, and the row.
+#: whether it is a special one, and the row.
 _PLAN = tuple(
-    (*HOOKS[step], HOOKS[step][0] == "finish_request", dict(REQUEST_STEPS[step]))
+    (*HOOKS[step], _SPECIAL.get(HOOKS[step][0], 0), dict(REQUEST_STEPS[step]))
     for step in Step
     if step in HOOKS
 )
@@ -72,6 +77,12 @@ class DrivenServer(Protocol):
     @property
     def _ledger(self) -> Ledger:
         """The places of the server's requests."""
+
+    def _only_continues(self, hook: Callable[..., Any]) -> bool:
+        """Say whether *hook*, for ``process_request``, does what :func:`continue_request` does.
+
+        In place, with the same request, and by no way of the program's: then it is not called.
+        """
 
     def _now(self) -> float:
         """Return the time in seconds on the server's clock."""
@@ -182,13 +193,15 @@ def drive(
     result: Any
     tracing = server.trace is not None
     while step < _GIVEN:
-        name, takes_address, is_work, row = _PLAN[step]
+        name, takes_address, special, row = _PLAN[step]
         if tracing:
             server._emit(TraceKind.ENTER, place.number, name, step)
         try:
             hook = getattr(server, name)
-            if is_work and server._carrier is not None:
+            if special is _WORK and server._carrier is not None:
                 result = server._carrier(hook, request, client_address)
+            elif special is _CHOICE and server._only_continues(hook):
+                result = continue_request(server, _HERE, request, client_address, None, place)
             else:
                 result = hook(request, client_address) if takes_address else hook(request)
             awaits = waiting.get() is not None or (

@@ -235,6 +235,10 @@ class ServerHooks:
     def _released(self) -> None:
         """Tell those in ``_awaiting`` that a place has become free."""
 
+    def _only_continues(self, hook: Callable[..., Any]) -> bool:
+        """Say whether *hook*, for ``process_request``, need not be called; see the driver."""
+        return False
+
     def _emit(
         self,
         kind: TraceKind,

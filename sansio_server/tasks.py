@@ -14,10 +14,13 @@ from .drain import DrainReport
 from .draining import Draining
 from .driver import continue_request, drive, take_in
 from .ledger import Place, current
+from .lifecycle import RUNNING
 from .limits import Admission
 from .request import Step
 
 __all__ = ["BATCH", "TaskServer", "Worker"]
+
+_WAIT: Final = Admission.WAIT
 
 #: How many clients are let in before other tasks get their turn.
 BATCH: Final = 64
@@ -55,9 +58,10 @@ class TaskServer(Draining):
         :param wait: awaits an asynchronous ``get_request()``; raises BlockingIOError to give it up.
         :param most: how many to let in.
         """
+        lifecycle, fetch = self._lifecycle, self._fetch
         for _ in range(most if self._gets_requests_itself() else 1):
             try:
-                pair = self._fetch()
+                pair = fetch()
                 if type(pair) is not tuple and is_awaitable(pair):
                     pair = await (pair if wait is None else wait(pair))
             except OSError as error:
@@ -67,8 +71,9 @@ class TaskServer(Draining):
             place, entry, request, client_address = self._take_in(pair)
             worker = begin(place, entry, request, client_address)
             self._workers[place] = place.worker = worker
-            if not self._is_running() or self._admission() is Admission.WAIT:
+            if lifecycle.loop not in RUNNING or self._admission() is _WAIT:
                 break
+            fetch = self.get_request
 
     def _not_fetched(self, error: OSError) -> None:
         """Note that fetching a request raised *error*.

@@ -103,7 +103,8 @@ class BaseServer(Tasks):
                 self._drained = trio.Event()
             async with trio.open_nursery() as nursery:
                 self._gathering = gathering = Gathering(nursery)
-                relay, scopes = Relay(self, nursery), KeptScopes(nursery)
+                relay = Relay(self, nursery)
+                scopes = None if self._keeps_tasks else KeptScopes(nursery)
                 task_status.started(self)
                 try:
                     if self._is_running():
@@ -125,7 +126,8 @@ class BaseServer(Tasks):
                 finally:
                     gathering.end()
                     relay.end()
-                    scopes.end()
+                    if scopes is not None:
+                        scopes.end()
         if failure is not None:
             try:
                 raise failure  # here, where no group is made of it
@@ -332,7 +334,7 @@ class _Turns:
         self._alarm = alarm
         self._nursery: Any = nursery
         self._relay = relay
-        self._scopes: Any = scopes
+        self._scopes = scopes
         self._here: tuple[Any, ...] | None = None  # the one request, once it was let in
 
     async def sleep(self, until: float) -> bool:
@@ -353,7 +355,7 @@ class _Turns:
 
     def _begin(self, place: Place, entry: Step, request: Any, client_address: Any) -> Worker:
         server, nursery = self._server, self._nursery
-        kept = self._scopes.take()
+        kept = None if self._scopes is None else self._scopes.take()
         if kept is None:
             worker = Worker(place, request)
         else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from sansio_server.buffers import ReadBuffer
 from sansio_server.streams import AsyncReader, AsyncWriter
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ class TrioReader(AsyncReader):
     _request: TrioRequest
 
     def __init__(self, request: TrioRequest) -> None:
-        super().__init__(request)
+        # As the base class does, without another call: there is one of these for each connection.
+        self._request = request
+        self._buffer = ReadBuffer()
         self._in_a_row = 0
 
     async def _receive(self) -> bytes:
@@ -128,7 +131,9 @@ class TrioWriter(AsyncWriter):
     _request: TrioRequest
 
     def __init__(self, request: TrioRequest, size: int, reader: TrioReader) -> None:
-        super().__init__(request, size)
+        self._request = request  # as above
+        self._size = 8192 if size < 0 else size
+        self._pending = bytearray()
         self._reader = reader
 
     async def write(self, data: bytes) -> int:

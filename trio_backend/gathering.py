@@ -30,7 +30,8 @@ class Gathering:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self._nursery = nursery
-        self._noted: list[TrioRequest] = []
+        #: Requests that have something to send at the end of the turn.
+        self.noted: list[TrioRequest] = []
         self._lot = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
         self._begun = False
@@ -39,7 +40,7 @@ class Gathering:
 
     def note(self, request: TrioRequest) -> None:
         """Have what *request* gathers be sent when this turn is over."""
-        self._noted.append(request)
+        self.noted.append(request)
         if not self._begun:
             self._begun = True
             self._nursery.start_soon(self._run)
@@ -60,7 +61,7 @@ class Gathering:
 
     def _send_all(self) -> list[TrioRequest]:
         """Send what can be sent at once; return whose clients have no room for all of it."""
-        noted, self._noted = self._noted, []
+        noted, self.noted = self.noted, []
         left = []
         for request in noted:
             with suppress(OSError):  # the handler is told by whatever it does next
@@ -70,7 +71,7 @@ class Gathering:
 
     def send_of(self, sock: Any) -> None:
         """Send what was gathered for *sock*, which is about to be closed."""
-        for request in self._noted:
+        for request in self.noted:
             if request.is_of(sock):
                 with suppress(OSError):
                     request.send_gathered()

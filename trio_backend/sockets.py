@@ -45,7 +45,7 @@ class TCPServer(SocketHooks, BaseServer):
 
     def shutdown_request(self, request: Any) -> Any:
         """Tell the client that no more will come, and close *request*."""
-        if self._gathering is not None:
+        if self._gathering is not None and self._gathering.noted:
             self._gathering.send_of(request)
         return super().shutdown_request(request)
 

@@ -447,7 +447,7 @@ def awaited(sock: socket.socket, gathering: Gathering | None = None) -> TrioRequ
             "serve_listeners(), or let blocking handlers run in threads"
         )
     request = TrioRequest(sock, gathering)
-    if request.gettimeout():
+    if request._timeout:
         # With a default timeout in force, Python waits before each operation, whatever its flags.
         sock.settimeout(None)
     return request
