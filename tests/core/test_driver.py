@@ -31,7 +31,9 @@ from .scripted import (
     Ending,
     Model,
     Process,
+    Rest,
     ScriptedServer,
+    Stage,
     gives,
     in_place,
 )
@@ -85,6 +87,24 @@ COLOUR = pytest.mark.parametrize("kind", COLOURS.values(), ids=COLOURS)
 def test_in_place(kind: type[ScriptedServer], process: Process, traced: bool) -> None:
     for script in scripts("finish", *["process"] * IN_PLACE[process]):
         check(kind, process, script, traced=traced)
+
+
+async def unasked(stage: Stage, here: Rest, give: Rest, thread: Rest) -> None:
+    await here()
+
+
+@COLOUR
+@pytest.mark.parametrize("traced", [False, True], ids=["untraced", "traced"])
+def test_in_place_without_asking(kind: type[ScriptedServer], traced: bool) -> None:
+    class Server(kind):  # type: ignore[valid-type, misc]
+        def _only_continues(self, hook: object) -> bool:
+            return hook == self.process_request
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            raise AssertionError("it was asked")
+
+    for script in scripts("finish"):
+        check(Server, unasked, script, traced=traced)
 
 
 @COLOUR

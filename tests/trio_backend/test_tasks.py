@@ -70,6 +70,27 @@ async def test_any_handler_is_served(handler: Any, blocking_handlers: Any) -> No
         tcp_server.shutdown()
 
 
+@pytest.mark.parametrize("name", ["process_request", "continue_request"])
+@pytest.mark.parametrize("of", ["class", "server"])
+async def test_what_stands_in_for_where_a_request_goes_on_is_called(name: str, of: str) -> None:
+    calls = []
+
+    def instead(self: MemoryServer, *args: Any) -> Any:
+        calls.append(name)
+        return getattr(MemoryServer, name)(self, *args)
+
+    class Server(MemoryServer):
+        pass
+
+    if of == "class":
+        setattr(Server, name, instead)
+    server = Server(Upper)
+    if of == "server":
+        setattr(server, name, functools.partial(instead, server))
+    assert await answer(server) == b"HELLO\n"
+    assert calls == [name]
+
+
 variable = ContextVar("variable", default="unset")
 
 
