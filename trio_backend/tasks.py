@@ -140,8 +140,8 @@ class Tasks(Draining):
 
     def _only_continues(self, hook: Callable[..., Any]) -> bool:
         return (
-            getattr(hook, "__func__", None) is ServerHooks.process_request
-            and getattr(self.continue_request, "__func__", None) is Tasks.continue_request
+            getattr(hook, "__func__", None) is _PROCESS
+            and getattr(self.continue_request, "__func__", None) is _CONTINUE
         )
 
     # Blocking handlers.
@@ -202,6 +202,11 @@ class Tasks(Draining):
 
     async def _discard(self, request: Any) -> None:
         """Close *request* by force, if it is open."""
+
+
+# As they stand here, whatever a program puts in their places.
+_PROCESS: Final = ServerHooks.process_request
+_CONTINUE: Final = Tasks.continue_request
 
 
 async def settled(result: Any) -> Any:

@@ -13,7 +13,9 @@ import trio.lowlevel
 import trio.testing
 
 from sansio_server.handlers import StreamRequestHandler
+from sansio_server.hooks import ServerHooks
 from trio_backend import TCPServer
+from trio_backend.tasks import Tasks
 
 from .handlers import BlockingUpper, Escape, Upper
 from .support import (
@@ -71,19 +73,25 @@ async def test_any_handler_is_served(handler: Any, blocking_handlers: Any) -> No
 
 
 @pytest.mark.parametrize("name", ["process_request", "continue_request"])
-@pytest.mark.parametrize("of", ["class", "server"])
-async def test_what_stands_in_for_where_a_request_goes_on_is_called(name: str, of: str) -> None:
+@pytest.mark.parametrize("of", ["class", "server", "base"])
+async def test_what_stands_in_for_where_a_request_goes_on_is_called(
+    name: str, of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = []
+    stock = getattr(MemoryServer, name)
 
     def instead(self: MemoryServer, *args: Any) -> Any:
         calls.append(name)
-        return getattr(MemoryServer, name)(self, *args)
+        return stock(self, *args)
 
     class Server(MemoryServer):
         pass
 
     if of == "class":
         setattr(Server, name, instead)
+    if of == "base":
+        base = ServerHooks if name == "process_request" else Tasks
+        monkeypatch.setattr(base, name, instead)
     server = Server(Upper)
     if of == "server":
         setattr(server, name, functools.partial(instead, server))
