@@ -35,8 +35,9 @@ from sync_backend.control import Loop
 
 from .alarm import Alarm
 from .bridged import BridgedRequest
-from .carriers import BlockingHandlers, Waits, check_carrier
+from .carriers import BlockingHandlers, check_carrier
 from .crew import Green, GreenCrew
+from .green import GreenRequest
 from .runtime import TrioRuntime
 from .stream import TrioRequest, awaited
 
@@ -326,12 +327,12 @@ def _on_trios_clock(server: BaseServer, until: float) -> float:
 
 async def _carry(hook: Callable[..., Any], request: Any, client_address: Any) -> Any:
     """Call *hook* in the greenlet that this runs in, with a request that lets the task wait."""
-    from .greenlets import wait_for  # noqa: PLC0415 - an extra
+    from .greenlets import GreenWaits  # noqa: PLC0415 - an extra
 
     lent = request
-    waits = Waits(wait_for)
+    waits = GreenWaits()
     if isinstance(request, socket.socket):
-        lent = BridgedRequest(awaited(request), request, waits)
+        lent = GreenRequest(awaited(request), request, waits)
     elif isinstance(request, tuple):  # a datagram
         data, sock = request
         lent = (data, BridgedRequest(TrioRequest(sock), sock, waits))

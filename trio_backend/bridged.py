@@ -132,6 +132,12 @@ class BridgedRequest:
         count: int = self._wait_for(self._request.sendto(data, *where))
         return count
 
+    def send_reply(self, data: Buffer, address: Any, /) -> None:
+        """Send *data* as the last thing that a handler of a datagram does."""
+        rest = self._request.send_reply(data, address)
+        if rest is not None:
+            self._wait_for(rest)
+
     def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
         """Send a file from *offset* on, *count* bytes of it or all; return how many that is.
 

@@ -165,10 +165,10 @@ async def carry_in_greenlet(
 
     :raises RuntimeError: greenlet is not installed.
     """
-    from .greenlets import bridge, wait_for  # noqa: PLC0415 - an extra
+    from .greenlets import GreenWaits, bridge  # noqa: PLC0415 - an extra
 
     await trio.lowlevel.checkpoint_if_cancelled()
-    waits = Waits(wait_for)
+    waits = GreenWaits()
     lent = server._bridged_request(request, waits)
     try:
         return await bridge(_worker(), hook, lent, client_address)

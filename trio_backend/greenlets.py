@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
-from .carriers import close
+from .carriers import Waits, close
 
 try:
     import greenlet
@@ -21,7 +21,7 @@ except ImportError as error:
         "pip install 'sansio-server[greenlet]'"
     ) from error
 
-__all__ = ["bridge", "in_bridge", "run_waiting", "wait_for"]
+__all__ = ["GreenWaits", "bridge", "in_bridge", "run_waiting", "wait_for"]
 
 _T = TypeVar("_T")
 
@@ -93,6 +93,22 @@ def wait_for(awaitable: Awaitable[_T]) -> _T:
         )
     result: _T = current.parent.switch(awaitable)
     return result
+
+
+class GreenWaits(Waits):
+    """Waits on behalf of a handler in a greenlet, as long as that runs."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(wait_for)
+
+    def may_try(self) -> bool:
+        """Say whether what calls this may do by itself what need not wait.
+
+        A thread that the handler has started may not, since it could not wait.
+        """
+        return not self.ended and isinstance(greenlet.getcurrent(), _Bridge)
 
 
 def run_waiting(coroutine: Coroutine[Any, Any, _T]) -> _T:

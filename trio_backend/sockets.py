@@ -13,6 +13,7 @@ from sync_backend.socket_hooks import DatagramHooks, SocketHooks
 
 from .base import BaseServer
 from .bridged import BridgedRequest
+from .green import GreenRequest
 from .stream import TrioRequest, awaited
 
 __all__ = ["TCPServer", "UDPServer"]
@@ -71,14 +72,15 @@ class TCPServer(SocketHooks, BaseServer):
         """Return *request* as a blocking handler in a thread sees it: as it is, for it blocks."""
         return request
 
-    def _bridged_request(self, request: Any, wait_for: Callable[[Any], Any]) -> Any:
-        """Return *request* as a blocking handler sees it whose waiting is done by *wait_for*.
+    def _bridged_request(self, request: Any, wait_for: Any) -> Any:
+        """Return *request* as a blocking handler in a greenlet sees it.
 
+        :param wait_for: does its waiting, and says whether it may try by itself.
         :raises TypeError: it is a TLS socket of the standard library's, which would block.
         """
         if not isinstance(request, socket.socket):
             return request
-        return BridgedRequest(awaited(request), request, wait_for)
+        return GreenRequest(awaited(request), request, wait_for)
 
     def _observed(self, request: Any) -> Any:
         return observe(self, request)

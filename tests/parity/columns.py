@@ -141,7 +141,7 @@ COLUMNS = (
                 "the loop waits for a handler that has the same thread: T6",
             ),
         },
-        alike={"BridgedRequest": "socket"},
+        alike={"BridgedRequest": "socket", "GreenRequest": "socket"},
     ),
     Column(
         "memory",
@@ -162,7 +162,7 @@ COLUMNS = (
         without=WITHOUT,
         forms=BY_TASKS,
         attributes={"blocking_handlers": "greenlets"},
-        alike={"BridgedRequest": "socket"},
+        alike={"BridgedRequest": "socket", "GreenRequest": "socket"},
     ),
     Column(
         "trio-async",

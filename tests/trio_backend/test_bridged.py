@@ -15,9 +15,15 @@ import trio
 
 from trio_backend.bridged import BridgedRequest
 from trio_backend.carriers import wait_in_thread
+from trio_backend.green import GreenRequest
+from trio_backend.greenlets import GreenWaits, bridge
 from trio_backend.stream import TrioRequest
 
 Body = Callable[[Any, socket.socket], None]
+
+
+class Worker:
+    greenlet: Any = None
 
 
 @pytest.fixture
@@ -40,13 +46,19 @@ def datagrams() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, peer
 
 
-@pytest.fixture(params=["socket", "bridged"])
+@pytest.fixture(params=["socket", "bridged", "greenlet"])
 def both(request: pytest.FixtureRequest) -> Callable[[socket.socket, socket.socket, Body], Any]:
-    """Return what runs a blocking body with a socket as it is, or bridged into a thread."""
+    """Return what runs a blocking body with a socket as it is, or bridged to a thread or greenlet.
+
+    The client's end blocks in any case.
+    """
 
     async def run(ours: socket.socket, peer: socket.socket, body: Body) -> None:
         if request.param == "socket":
             await trio.to_thread.run_sync(body, ours, peer)
+        elif request.param == "greenlet":
+            green = GreenRequest(TrioRequest(ours), ours, GreenWaits())
+            await bridge(Worker(), body, green, peer)
         else:
             bridged = BridgedRequest(TrioRequest(ours), ours, wait_in_thread)
             await trio.to_thread.run_sync(body, bridged, peer)
@@ -107,6 +119,18 @@ async def test_what_cannot_be_sent_as_a_file(both: Any, pair: Any, tmp_path: Pat
         assert peer.recv(100) == b"memory"
 
     await both(*pair, body)
+
+
+def test_a_reply_is_waited_for_where_there_is_no_room() -> None:
+    class Full:
+        def send_reply(self, data: bytes, address: Any) -> Any:
+            return (data, address) if address == "full" else None
+
+    waited: list[Any] = []
+    bridged = BridgedRequest(Full(), None, waited.append)
+    bridged.send_reply(b"one", "roomy")
+    bridged.send_reply(b"two", "full")
+    assert waited == [(b"two", "full")]
 
 
 async def test_datagrams(both: Any, datagrams: Any) -> None:
