@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import attrs
@@ -38,7 +40,8 @@ GREENLETS = Replacement(
     # Sends over TLS, too, whose sockets block the thread that all greenlets share.
     without=(*NO_FORKS, "test_logging.HTTPHandlerTest"),
 )
-each_replacement = pytest.mark.parametrize("replacement", [SYNC, TRIO, GREENLETS], ids=str)
+REPLACEMENTS = (SYNC, TRIO, GREENLETS)
+each_replacement = pytest.mark.parametrize("replacement", REPLACEMENTS, ids=str)
 
 
 @attrs.frozen
@@ -84,27 +87,42 @@ LOGGING = Suite(
 )
 
 
-def run(suite: Suite, replacement: Replacement, directory: Path) -> dict[str, object]:
-    """Run tests in a process of their own and return what became of them."""
+def start(suite: Suite, replacement: Replacement, directory: Path) -> subprocess.Popen[str]:
+    """Run tests in a process of their own."""
     if importlib.util.find_spec("test") is None or importlib.util.find_spec(suite.module) is None:
         pytest.skip(f"this Python was installed without {suite.module}")
     command = [sys.executable, str(RUNNER), replacement.name, *replacement.options]
     command += ["--tests", *suite.tests]
     if without := suite.without + replacement.without:
         command += ["--without", *without]
-    process = subprocess.run(
-        command, cwd=directory, capture_output=True, text=True, timeout=TIMEOUT, check=False
+    return subprocess.Popen(
+        command, cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout, process.stderr
-    outcome: dict[str, object] = json.loads(process.stdout.splitlines()[-1])
-    assert process.returncode == 0, process.stderr
-    assert "ResourceWarning" not in process.stderr, process.stderr
+
+
+def end(process: subprocess.Popen[str]) -> dict[str, object]:
+    """Wait for tests and return what became of them."""
+    with process:
+        try:
+            out, err = process.communicate(timeout=TIMEOUT)
+        finally:
+            process.kill()
+    assert out, err
+    outcome: dict[str, object] = json.loads(out.splitlines()[-1])
+    assert process.returncode == 0, err
+    assert "ResourceWarning" not in err, err
     return outcome
 
 
 def check(suite: Suite, replacement: Replacement, directory: Path, at_least: int) -> None:
     """Run tests on a replacement and print how many ran."""
-    outcome = run(suite, replacement, directory)
+    report(suite, replacement, end(start(suite, replacement, directory)), at_least)
+
+
+def report(
+    suite: Suite, replacement: Replacement, outcome: dict[str, object], at_least: int
+) -> None:
+    """Print how many tests ran, and hold that none failed."""
     skipped = outcome["skipped"]
     assert isinstance(skipped, dict)
     ran = outcome["ran"]
@@ -114,6 +132,20 @@ def check(suite: Suite, replacement: Replacement, directory: Path, at_least: int
         print(f"  {name}: {reason}")
     assert outcome["failed"] == []
     assert ran - len(skipped) >= at_least
+
+
+@pytest.fixture(scope="module", autouse=True)
+def logging_runs(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[dict[Replacement, subprocess.Popen[str]]]:
+    """Runs of the tests of logging, which wait most of the time: others are run meanwhile."""
+    with ExitStack() as stack:
+        runs = {}
+        for each in REPLACEMENTS:
+            runs[each] = process = start(LOGGING, each, tmp_path_factory.mktemp("logging"))
+            stack.enter_context(process)
+            stack.callback(process.kill)
+        yield runs
 
 
 @each_replacement
@@ -137,8 +169,10 @@ def test_xmlrpc(replacement: Replacement, tmp_path: Path) -> None:
 
 
 @each_replacement
-def test_logging(replacement: Replacement, tmp_path: Path) -> None:
-    check(LOGGING, replacement, tmp_path, at_least=10)
+def test_logging(
+    logging_runs: dict[Replacement, subprocess.Popen[str]], replacement: Replacement
+) -> None:
+    report(LOGGING, replacement, end(logging_runs[replacement]), at_least=10)
 
 
 def test_runner_tells_of_failures(tmp_path: Path) -> None:
