@@ -281,7 +281,9 @@ class Loop:
             setattr(Server, name, value)
         self.server = Server(HERE, handler)
         self.client = socket.create_connection(self.server.server_address, timeout=PATIENCE)
-        self.loop = Thread(getattr(self.server, method))
+        # How often the stdlib looks whether it should stop.
+        soon = (0.001,) if method == "serve_forever" else ()
+        self.loop = Thread(getattr(self.server, method), *soon)
 
     def close(self) -> None:
         self.client.close()
