@@ -12,5 +12,5 @@ import trio._core._thread_cache
 def idle_threads_end_soon() -> Iterator[None]:
     """Let trio's idle threads end before the end of the test is looked at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trio._core._thread_cache, "IDLE_TIMEOUT", 0.05)
+        patch.setattr(trio._core._thread_cache, "IDLE_TIMEOUT", 0.005)
         yield

@@ -32,7 +32,7 @@ def is_ours(module: Any) -> bool:
 @pytest.fixture(autouse=True)
 def idle_threads_end_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let trio's idle threads end before the end of the test is looked at."""
-    monkeypatch.setattr(trio._core._thread_cache, "IDLE_TIMEOUT", 0.05)
+    monkeypatch.setattr(trio._core._thread_cache, "IDLE_TIMEOUT", 0.005)
 
 
 @pytest.fixture

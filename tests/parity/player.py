@@ -122,5 +122,5 @@ def _play_each_kind(
 
 if __name__ == "__main__":
     # Idle threads of trio's would be taken for some that were left behind.
-    trio._core._thread_cache.IDLE_TIMEOUT = 0.02  # type: ignore[assignment]
+    trio._core._thread_cache.IDLE_TIMEOUT = 0.005  # type: ignore[assignment]
     answer_all(column_named(sys.argv[1]), Path(sys.argv[2]), sys.stdin)
