@@ -156,8 +156,8 @@ class Crew:
         while self._leaving and not self._leaving[0].is_alive():
             self._leaving.popleft()
         job = Job(self, target, args, place, daemon)
-        self.begin(job)
         try:
+            self.begin(job)
             if reuse:
                 self._give(job)
             else:

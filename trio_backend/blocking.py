@@ -38,7 +38,9 @@ from .bridged import BridgedRequest
 from .carriers import BlockingHandlers, check_carrier
 from .crew import Green, GreenCrew
 from .green import GreenRequest
+from .interrupts import Interruptible
 from .runtime import TrioRuntime
+from .signals import SignalErrors
 from .stream import TrioRequest, awaited
 
 if TYPE_CHECKING:
@@ -64,7 +66,7 @@ _T = TypeVar("_T")
 _ON_TRIO = TrioRuntime()
 
 
-class BaseServer(sync_backend.BaseServer):
+class BaseServer(Interruptible):
     """A server without a socket, whose loop is a trio run; see :class:`sync_backend.BaseServer`.
 
     :raises NotImplementedError: the class is a forking one: a child cannot leave trio's run.
@@ -112,11 +114,14 @@ class BaseServer(sync_backend.BaseServer):
         # Not raised in the run, which is a cycle and would hold on to it: what the handler has left
         # open is to be closed as soon as nobody looks at the exception any more.
         failures: list[BaseException] = []
+        signals = SignalErrors()
         try:
-            result = trio.run(self._in_trio, event, run_loop, failures)
+            with signals.kept():
+                result = trio.run(self._in_trio, event, run_loop, failures, signals)
         finally:
             if self._lifecycle.listener is State.CLOSED:
                 self._control.close_spare()
+        failures += signals.errors
         if failures:
             raise failures.pop()
         return result
@@ -127,6 +132,7 @@ class BaseServer(sync_backend.BaseServer):
         event: Event,
         run_loop: Callable[[_Turns], Awaitable[_T]],
         failures: list[BaseException],
+        signals: SignalErrors,
     ) -> _T | None:
         alarm = Alarm()
         result: _T | None = None
@@ -138,10 +144,11 @@ class BaseServer(sync_backend.BaseServer):
                 crew = GreenCrew(nursery)
                 with self._serving_with(crew):
                     try:
-                        result = await run_loop(_Turns(self, loop, alarm))
-                        # Whoever waits in shutdown() waits for this, and not for the handlers.
-                        self._control.end(loop, Event.LEAVE)
-                        await self._drain_tasks(crew)
+                        with signals.ending():
+                            result = await run_loop(_Turns(self, loop, alarm))
+                            # Whoever waits in shutdown() waits for this, not for the handlers.
+                            self._control.end(loop, Event.LEAVE)
+                            await self._drain_tasks(crew)
                     except BaseException as error:  # noqa: BLE001 - raised elsewhere, not in a group
                         failures.append(error)
                     with trio.CancelScope(shield=True):
@@ -239,9 +246,16 @@ class BaseServer(sync_backend.BaseServer):
         with self._listening:
             # The loops of other threads have been woken: they are about to let go.
             self._listening.wait_for(lambda: self._listeners <= {me})
-            if me in self._listeners and self.fileno() >= 0:
-                trio.lowlevel.notify_closing(self.fileno())
-            super()._close_listener()
+            if me not in self._listeners:
+                super()._close_listener()
+                return
+        # Its own loop waits for it, and this may be a signal's handler, amid anything of trio's.
+        trio.lowlevel.current_trio_token().run_sync_soon(self._close_watched_listener)
+
+    def _close_watched_listener(self) -> None:
+        if self.fileno() >= 0:
+            trio.lowlevel.notify_closing(self.fileno())
+        super()._close_listener()
 
 
 class _Turns:
@@ -274,21 +288,21 @@ class _Turns:
             if server._is_running():  # or somebody may be about to close the listener
                 try:
                     await trio.lowlevel.wait_readable(server.fileno())
-                except trio.ClosedResourceError:
+                except (trio.ClosedResourceError, OSError, ValueError):
                     if server._is_running():
-                        raise
+                        raise  # it was not a signal's handler that has just closed it
 
     async def let_in(self) -> bool:
         server = self._server
         if not server._in_greenlets():
-            return _interruptible(self._let_in)
+            return self._let_in()
         from .greenlets import bridge  # noqa: PLC0415 - an extra
 
         me = threading.get_ident()
         green = server._greens[me] = Green()
         try:
             with green.scope:
-                return await bridge(green, _interruptible, self._let_in)
+                return await bridge(green, self._let_in)
         finally:
             del server._greens[me]
         return False
@@ -305,12 +319,6 @@ class _Turns:
             pair = server._next_request()
         self._let_in = lambda: pair is not None and server._handle_request_noblock(pair)
         return True
-
-
-@trio.lowlevel.disable_ki_protection
-def _interruptible(function: Callable[[], _T]) -> _T:
-    """Call *function* so that Ctrl-C is raised in it, as it is where there is no trio."""
-    return function()
 
 
 def _is_readable(descriptor: int) -> bool:
@@ -356,6 +364,19 @@ class TCPServer(BaseServer, sync_backend.TCPServer):
         sync_backend.TCPServer.__init__(
             self, server_address, RequestHandlerClass, bind_and_activate
         )
+
+    @trio.lowlevel.enable_ki_protection  # or it might be done by half
+    def shutdown_request(self, request: Any) -> Any:
+        """Tell the client that no more will come, and close *request*."""
+        return super().shutdown_request(request)
+
+    @trio.lowlevel.enable_ki_protection  # likewise
+    def close_request(self, request: Any) -> Any:
+        """Close *request*; its place becomes free."""
+        return super().close_request(request)
+
+    def _takes_at_once(self) -> bool:
+        return not self.socket.gettimeout() and self._gets_requests_itself()
 
     def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""

@@ -10,21 +10,25 @@ from typing import Any
 
 from tests.sync_backend.support import ROOT, Thread
 
-# Where interruptions are tried: our code, and the locks and events that it may use.
-_TRACED = (str(ROOT / "sansio_server"), str(ROOT / "sync_backend"), threading.__file__)
+# Where interruptions are tried: our code, and, as a rule, the locks and events that it may use.
+OURS = tuple(str(ROOT / name) for name in ("sansio_server", "sync_backend", "trio_backend"))
+_TRACED = (*OURS, threading.__file__)
 
 
 class Interruption:
-    """Calls *handler* once, before the instruction of that number in traced code."""
+    """Calls *handler* once, before the instruction of that number in *traced* code."""
 
-    def __init__(self, number: int, handler: Callable[[], object]) -> None:
+    def __init__(
+        self, number: int, handler: Callable[[], object], traced: tuple[str, ...] = _TRACED
+    ) -> None:
         self._left = number
         self._handler = handler
+        self._traced = traced
         self.done = False
 
     def trace(self, frame: FrameType, event: str, _arg: object) -> Any:
         """Count instructions; this is what sys.settrace() takes."""
-        if not frame.f_code.co_filename.startswith(_TRACED):
+        if not frame.f_code.co_filename.startswith(self._traced):
             return None
         frame.f_trace_opcodes = True
         if event == "opcode" and not self.done:
