@@ -7,24 +7,33 @@ over before it happens. Whatever the step, nothing may be left: no task, no thre
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trustme
 
 from sansio_server.handlers import (
     BaseRequestHandler,
     DatagramRequestHandler,
     StreamRequestHandler,
 )
-from trio_backend import TCPServer, UDPServer, serve_listeners, serve_tcp, serve_unix
+from trio_backend import (
+    ListenerServer,
+    TCPServer,
+    UDPServer,
+    serve_listeners,
+    serve_tcp,
+    serve_unix,
+)
 
 from .steps import AtStep, at_every_step
-from .support import HERE, MemoryServer, is_over, read_to_end
+from .support import HERE, MemoryListener, MemoryServer, is_over, read_to_end
 
 
 class Talk(StreamRequestHandler):
@@ -111,6 +120,32 @@ class Watched:
 
 class WatchedMemoryServer(Watched, MemoryServer):
     pass
+
+
+@cache
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Return what TLS needs on the server's side, and on the client's."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("server.example.org").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+class WatchedTLSServer(Watched, ListenerServer):
+    """Serves encrypted connections in memory."""
+
+    close_timeout = 30
+
+    def __init__(self, handler: Any) -> None:
+        self.memory = MemoryListener()
+        super().__init__(trio.SSLListener(self.memory, contexts()[0]), handler)
+
+    def connect(self) -> trio.SSLStream[Any]:
+        """Return the client's end of a new connection."""
+        name = "server.example.org"
+        return trio.SSLStream(self.memory.connect(), contexts()[1], server_hostname=name)
 
 
 class WatchedTCPServer(Watched, TCPServer):
@@ -200,7 +235,7 @@ class DatagramClient:
 
 
 async def connect(server: Any) -> Any:
-    if isinstance(server, MemoryServer):
+    if isinstance(server, (MemoryServer, WatchedTLSServer)):
         return server.connect()
     if isinstance(server, UDPServer):
         sock = trio.socket.socket(type=socket.SOCK_DGRAM)
@@ -216,8 +251,11 @@ async def talk(server: Any) -> None:
             await stream.send_all(b"hello\n")
             await stream.receive_some()
             await stream.send_all(b"bye\n")
-            await stream.send_eof()
-            await read_to_end(stream)
+            if isinstance(stream, trio.SSLStream):  # it has no end of one direction
+                await stream.receive_some()
+            else:
+                await stream.send_eof()
+                await read_to_end(stream)
     server.shutdown()
 
 
@@ -265,6 +303,7 @@ def check(server: Any) -> None:
             assert request.fileno() == -1
         else:
             assert request.closed
+            assert getattr(request.stream, "transport_stream", request.stream).closes
     assert len({id(request) for request in server.closed}) == len(server.closed)
 
 
@@ -304,9 +343,18 @@ SERVERS = [
     (WatchedUDPServer, BlockingDatagrams, "greenlets"),
 ]
 
+# Encrypting takes its time: what others show already is left to them.
+TLS_SERVERS = [
+    (WatchedTLSServer, Talk, "threads"),
+    (WatchedTLSServer, BlockingTalk, "greenlets"),
+    (WatchedTLSServer, BlockingTalk, "threads"),
+]
+
 
 CASES = [(*server, action) for server in SERVERS for action in (cancel, stop, cut)]
 CASES += [(*server, stop_and_cancel) for server in SERVERS[:3]]
+CASES += [(*server, cancel) for server in TLS_SERVERS]
+CASES += [(*TLS_SERVERS[0], action) for action in (stop, cut)]
 
 
 @pytest.mark.parametrize(("server_class", "handler", "blocking_handlers", "action"), CASES)
@@ -335,7 +383,9 @@ async def one_request(
     return server, at_step.done
 
 
-@pytest.mark.parametrize(("server_class", "handler", "blocking_handlers"), SERVERS)
+@pytest.mark.parametrize(
+    ("server_class", "handler", "blocking_handlers"), [*SERVERS, TLS_SERVERS[0]]
+)
 def test_nothing_is_left_of_a_single_request(
     server_class: Any, handler: Any, blocking_handlers: Any
 ) -> None:
