@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from sansio_server.lifecycle import State
+from sansio_server.trace import TraceEvent, TraceKind
 from tests.sync_backend.interruptions import OURS, Interruption
 from tests.sync_backend.support import HERE, connect, read_to_end
 
@@ -160,3 +161,32 @@ def test_nothing_is_left_wherever_it_comes(name: str, where: str, action: Any) -
         check(server, clients)
         number += STRIDES[action]
     assert number > 3000
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("when", ["verify_request", "finish_request"])
+def test_a_request_is_closed_if_it_comes_between_two_hooks(when: str, where: str) -> None:
+    def press(event: TraceEvent) -> None:
+        if event.kind is TraceKind.LEAVE and event.what == when:
+            signal.raise_signal(signal.SIGINT)
+
+    with server_class("TCPServer", where)(HERE, Upper) as server, connect(server) as client:
+        server.trace = press
+        client.shutdown(socket.SHUT_WR)
+        with pytest.raises(KeyboardInterrupt):
+            server.serve_forever()
+        assert client.recv(1) == b""
+        assert server.counters.closed == server.counters.accepted == 1
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_it_ends_a_get_request_that_waits(where: str) -> None:
+    class Server(server_class("TCPServer", where)):  # type: ignore[misc]
+        def get_request(self) -> Any:
+            signal.raise_signal(signal.SIGINT)
+            pytest.fail("Ctrl-C waits for this, which may never end")
+
+    with Server(HERE, Upper) as server, connect(server):
+        with pytest.raises(KeyboardInterrupt):
+            server.serve_forever()
+        assert server.counters.accepted == 0
