@@ -132,7 +132,10 @@ class ForkingMixIn(_Server):
     def server_close(self) -> None:
         """Close the server; wait for its children as :attr:`block_on_close` says."""
         super().server_close()
-        self.collect_children(blocking=self.block_on_close and self.drain_timeout is None)
+        waits = self.block_on_close and self.drain_timeout is None
+        if waits and self._ledger.deadlines:
+            self._drain(self._under_way(), None)  # who becomes overdue meanwhile is cut
+        self.collect_children(blocking=waits)
         self._children.close()
 
     def _needs_turns(self) -> bool:

@@ -250,6 +250,15 @@ def test_a_request_that_takes_too_long_is_cut() -> None:
         assert server.counters.cut == 1
 
 
+def test_a_request_that_takes_too_long_is_cut_while_its_server_closes() -> None:
+    server = Server(Stay, request_timeout=0.02)
+    with staying(server) as client:
+        server.server_close()  # waits for the child, which does not end by itself
+        assert client.recv(1) == b""
+    assert server.counters.cut == server.counters.closed == 1
+    assert server.active_children == set()
+
+
 def test_a_server_may_be_closed_while_it_serves_and_children_end() -> None:
     with Program(programs.closed_while_children_serve) as program:
         for _ in range(10):

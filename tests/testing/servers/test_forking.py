@@ -211,6 +211,18 @@ def test_closing_waits_for_children() -> None:
     assert server.server.counters.closed == 1
 
 
+def test_closing_waits_no_longer_than_requests_may_take() -> None:
+    with ScriptedServer(Upper, ForkingTCPServer, request_timeout=7.0) as server:
+        mute = server.connect()
+        server.run()
+        server.shutdown()
+        server.world.jumps = True
+        server.server.server_close()
+        assert server.now == 7.0
+        assert mute.read_to_end() == b""
+        assert server.server.counters.cut == 1
+
+
 def test_handle_request_reaps() -> None:
     with ScriptedServer(Upper, ForkingTCPServer, serve=False, timeout=1.0) as server:
         client = server.connect()
