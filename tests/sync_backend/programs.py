@@ -24,7 +24,20 @@ WAYS: dict[str, Any] = {
     "inline": sync_backend.TCPServer,
     "threads": sync_backend.ThreadingTCPServer,
     "forks": sync_backend.ForkingTCPServer,
+    "pool": sync_backend.PoolTCPServer,
 }
+#: Those that give a request away.
+GIVING = ("threads", "forks")
+
+
+class Workers(sync_backend.PreforkTCPServer):
+    """Serves in two processes, whatever machine this is."""
+
+    processes = 2
+
+
+#: Those in which the process that is looked at does not serve, too.
+ALL_WAYS: dict[str, Any] = {**WAYS, "prefork": Workers}
 
 
 class Stay(sync_backend.BaseRequestHandler):
@@ -224,7 +237,7 @@ class Victim(sync_backend.StreamRequestHandler):
 def resettable(way: str) -> None:
     """Serve such clients; the first may reset its connection before we begin."""
 
-    class Server(WAYS[way]):  # type: ignore[misc,valid-type]
+    class Server(ALL_WAYS[way]):  # type: ignore[misc,valid-type]
         def handle_error(self, request: socket.socket, client_address: Any) -> None:
             say("error", type(sys.exc_info()[1]).__name__)
 
@@ -243,7 +256,7 @@ def resettable(way: str) -> None:
 
 def quiet_now_and_then(way: str, reuse: str) -> None:
     """Serve; at SIGTERM fall silent, with nothing under way, until we are told to go on."""
-    with WAYS[way](HERE, sync_backend.BaseRequestHandler) as server:
+    with ALL_WAYS[way](HERE, sync_backend.BaseRequestHandler) as server:
         server.reuse_threads = bool(reuse)
         signal.signal(signal.SIGTERM, lambda *_: server.shutdown())
         say(server.server_address[1])
@@ -252,4 +265,6 @@ def quiet_now_and_then(way: str, reuse: str) -> None:
             server.drain()
             if reuse:
                 server._threads.dismiss()  # how many it took is a matter of chance
+            for member in list(getattr(server, "_members", ())):
+                member.join()
             say("quiet")

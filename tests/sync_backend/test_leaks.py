@@ -57,9 +57,13 @@ def use_after(program: Program, address: tuple[str, int], connections: int) -> U
         ("threads", "", 200, 500),
         ("threads", "reuse", 200, 500),
         ("forks", "", 20, 50),
+        ("pool", "", 200, 500),
+        ("prefork", "", 200, 500),
         pytest.param("threads", "", 2000, 20_000, marks=SLOW),
         pytest.param("threads", "reuse", 2000, 20_000, marks=SLOW),
         pytest.param("forks", "", 100, 1000, marks=SLOW),
+        pytest.param("pool", "", 2000, 20_000, marks=SLOW),
+        pytest.param("prefork", "", 2000, 20_000, marks=SLOW),
     ],
 )
 def test_connections_leave_nothing_behind(

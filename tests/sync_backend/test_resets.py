@@ -25,7 +25,7 @@ def connected(address: tuple[str, int], wish: bytes, answer: bytes) -> socket.so
     return client
 
 
-@pytest.mark.parametrize("way", list(programs.WAYS))
+@pytest.mark.parametrize("way", list(programs.ALL_WAYS))
 def test_a_client_resets_at_every_point(way: str) -> None:
     with Program(programs.resettable, way) as program:
         address = program.hear_address()
