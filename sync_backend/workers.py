@@ -17,10 +17,13 @@ from typing import Any, Final
 
 from sansio_server.ledger import Place, current
 
-__all__ = ["IDLE_SECONDS", "Crew", "Job"]
+__all__ = ["CROWD", "IDLE_SECONDS", "Crew", "Job"]
 
 #: Seconds that a thread waits for its next request before it ends.
 IDLE_SECONDS: Final = 10.0
+
+#: With more requests at once than this, whoever accepts does not wait for a new thread to begin.
+CROWD: Final = 4
 
 _numbers: Final = itertools.count(1)
 
@@ -60,12 +63,30 @@ class Job:
             return False
 
 
+class _Begun(threading.Event):
+    """Says that a thread has begun to whoever asks, but lets nobody wait for that."""
+
+    def __init__(self) -> None:
+        self._flag = False  # all that is left of the base class
+
+    def is_set(self) -> bool:
+        return self._flag
+
+    def set(self) -> None:
+        self._flag = True
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return True
+
+    def _at_fork_reinit(self) -> None:
+        """There is no lock that a thread might hold."""
+
+
 class _RequestThread(threading.Thread):
     """A thread for one job; its name is what ``Thread`` makes of the job's target."""
 
     def __init__(self, job: Job) -> None:
-        super().__init__(target=job.target, args=job.args)
-        self.daemon = job.daemon
+        super().__init__(target=job.target, args=job.args, daemon=job.daemon)
         self.job = job
 
     def run(self) -> None:
@@ -161,7 +182,7 @@ class Crew:
             if reuse:
                 self._give(job)
             else:
-                _RequestThread(job).start()
+                self._start(_RequestThread(job))
         except BaseException:
             if job.claim():
                 place.worker, place.lent = None, False
@@ -180,7 +201,18 @@ class Crew:
                 self._idle.pop().give(job)
                 return
         _crews.add(self)
-        _Worker(self, job).start()
+        self._start(_Worker(self, job))
+
+    def _start(self, thread: threading.Thread) -> None:
+        """Start *thread*; in a crowd, do not wait until it has begun, as ``start()`` does.
+
+        That wait keeps down how many threads compete for the GIL, but whoever accepts has to
+        queue for it twice more for each client.
+        """
+        if len(self._jobs) > CROWD:
+            thread._started = _Begun()  # type: ignore[attr-defined]
+            _crews.add(self)  # the interpreter waits for no thread that has not begun
+        thread.start()
 
     # Called by the threads.
 
@@ -230,8 +262,8 @@ class Crew:
             if thread is not threading.current_thread():
                 thread.join()
 
-    def wait_for_reused(self) -> None:
-        """Wait for the jobs that are no daemons, as the interpreter does for threads of its own."""
+    def wait_for_all(self) -> None:
+        """Wait for the jobs that are no daemons, as the interpreter does for threads."""
         with self._progress:
             self._progress.wait_for(lambda: all(job.daemon for job in self.jobs()))
 
@@ -242,4 +274,4 @@ _crews: Final[weakref.WeakSet[Crew]] = weakref.WeakSet()
 @atexit.register
 def _wait_at_exit() -> None:
     for crew in list(_crews):
-        crew.wait_for_reused()
+        crew.wait_for_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import logging
 import os
@@ -17,6 +18,7 @@ from typing import Any
 import sync_backend
 from sansio_server.ledger import Place
 from sansio_server.trace import TraceEvent, TraceKind
+from sync_backend import workers
 from sync_backend.workers import Crew
 from tests.sync_backend.support import HERE, PATIENCE, descriptors, hear, say
 
@@ -102,6 +104,31 @@ def leave_a_thread_at_work() -> None:
 
     crew = Crew(threading.Condition())
     crew.start(work, (), Place(1, 1, "client", 0.0), daemon=False, reuse=True)
+
+
+def leave_a_thread_that_has_not_begun() -> None:
+    """End while a thread in a crowd begins late, which serves a while once it has begun."""
+
+    def work() -> None:
+        say("at work")
+        assert hear() == "go on"
+        say("done")
+
+    def begin_late(thread: threading.Thread) -> None:
+        ending.wait()
+        bootstrap(thread)
+
+    ending = threading.Event()
+    # When the interpreter has waited for the threads that it knows; since 3.13 it knows all.
+    at_end: Any = atexit.register
+    if sys.version_info >= (3, 13):
+        at_end = threading._register_atexit  # type: ignore[attr-defined, unused-ignore]
+    at_end(ending.set)
+    bootstrap = threading.Thread._bootstrap  # type: ignore[attr-defined]
+    threading.Thread._bootstrap = begin_late  # type: ignore[attr-defined]
+    workers.CROWD = 0  # type: ignore[misc]
+    crew = Crew(threading.Condition())
+    crew.start(work, (), Place(1, 1, "client", 0.0), daemon=False, reuse=False)
 
 
 def closed_while_children_serve() -> None:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import os
 import threading
+import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -218,6 +220,42 @@ def test_an_interrupted_start_leaves_a_job_to_who_is_at_it(
     assert begins.is_set() is begun
 
 
+@BOTH
+def test_whoever_starts_a_thread_in_a_crowd_does_not_wait_until_it_begins(
+    team: Team, reuse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_begin = threading.Event()
+    bootstrap = threading.Thread._bootstrap  # type: ignore[attr-defined]
+
+    def begin_late(thread: threading.Thread) -> None:
+        may_begin.wait(PATIENCE)
+        bootstrap(thread)
+
+    monkeypatch.setattr(workers, "CROWD", 0)
+    monkeypatch.setattr(threading.Thread, "_bootstrap", begin_late)
+    team.start(lambda: "served", reuse=reuse)
+    assert [job.ident for job in team.crew.jobs()] == [None]
+    may_begin.set()
+    team.wait()
+    assert team.results == ["served"]
+
+
+@BOTH
+def test_a_thread_of_a_crowd_may_fork(
+    team: Team, reuse: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fork() -> int:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there are other threads
+            pid = os.fork()
+        if pid == 0:
+            os._exit(0 if threading.current_thread().is_alive() else 1)
+        return os.waitpid(pid, 0)[1]
+
+    monkeypatch.setattr(workers, "CROWD", 0)
+    assert team.do(fork, reuse=reuse) == 0
+
+
 def test_threads_that_have_ended_do_not_pile_up(team: Team) -> None:
     for _ in range(50):
         team.do(int)
@@ -295,9 +333,9 @@ def test_a_job_may_dismiss_its_crew(team: Team) -> None:
 def test_at_exit_jobs_are_waited_for_that_are_no_daemons(team: Team) -> None:
     go_on = threading.Event()
     team.start(lambda: go_on.wait(PATIENCE), reuse=True, daemon=True)
-    team.crew.wait_for_reused()
+    team.crew.wait_for_all()
     team.start(lambda: go_on.wait(PATIENCE), reuse=True)
-    with in_thread(team.crew.wait_for_reused) as waiting:
+    with in_thread(team.crew.wait_for_all) as waiting:
         assert waiting.is_alive()
         go_on.set()
     team.wait()
@@ -311,8 +349,11 @@ def test_an_idle_thread_does_not_hold_up_the_exit() -> None:
         assert program.end() == []
 
 
-def test_a_thread_at_work_is_waited_for_at_exit() -> None:
-    with Program(programs.leave_a_thread_at_work) as program:
+@pytest.mark.parametrize(
+    "leave", [programs.leave_a_thread_at_work, programs.leave_a_thread_that_has_not_begun]
+)
+def test_a_thread_at_work_is_waited_for_at_exit(leave: Callable[[], None]) -> None:
+    with Program(leave) as program:
         assert program.hear() == "at work"
         program.tell("go on")
         assert program.end() == ["done"]
