@@ -78,10 +78,12 @@ class DrivenServer(Protocol):
     def _ledger(self) -> Ledger:
         """The places of the server's requests."""
 
-    def _only_continues(self, hook: Callable[..., Any]) -> bool:
-        """Say whether *hook*, for ``process_request``, does what :func:`continue_request` does.
+    @property
+    def _only_continues(self) -> Callable[[Callable[..., Any]], bool] | None:
+        """What says if a hook, for ``process_request``, does what :func:`continue_request` does.
 
         In place, with the same request, and by no way of the program's: then it is not called.
+        None if it is to be called in any case.
         """
 
     def _now(self) -> float:
@@ -188,19 +190,38 @@ def drive(
 
     :returns: None if no row leads on; otherwise what is to be awaited, which does the rest.
     """
-    if current.get() is not place:
+    if current.get() is not place:  # as it is where the rest runs in place
         current.set(place)
+    if server.trace is None and server._carrier is None and server._only_continues is None:
+        return _STRAIGHT[step](server, request, client_address, place)
+    return _walk(server, step, request, client_address, place)
+
+
+def _walk(
+    server: DrivenServer,
+    step: Step,
+    request: Any,
+    client_address: Any,
+    place: Place,
+    returned: tuple[Any] | None = None,
+) -> Rest:
+    """Run hooks from *step* on as :func:`drive` does, for every server and every outcome.
+
+    :param returned: what the hook of *step* returned, if that was run already.
+    """
     result: Any
     tracing = server.trace is not None
     while step < _GIVEN:
         name, takes_address, special, row = _PLAN[step]
-        if tracing:
+        if tracing and returned is None:
             server._emit(TraceKind.ENTER, place.number, name, step)
         try:
             hook = getattr(server, name)
-            if special is _WORK and server._carrier is not None:
+            if returned is not None:
+                (result,), returned = returned, None
+            elif special is _WORK and server._carrier is not None:
                 result = server._carrier(hook, request, client_address)
-            elif special is _CHOICE and server._only_continues(hook):
+            elif special is _CHOICE and server._only_continues and server._only_continues(hook):
                 result = continue_request(server, _HERE, request, client_address, None, place)
             else:
                 result = hook(request, client_address) if takes_address else hook(request)
@@ -214,12 +235,63 @@ def drive(
             return _settle(server, step, request, client_address, place, result)
         outcome = _note_outcome(server, step, place, refused) if refused or tracing else _OK
         step = row[outcome]
+    _leave(server, step, place)
+    return None
+
+
+def _leave(server: DrivenServer, step: Step, place: Place) -> None:
+    """Let go of *place*, whose request has come to *step*, which no row leaves."""
     if place.open:
         if step is _GIVEN:
             current.set(None)
         else:
             server._release(place)
-    return None
+
+
+_Run: TypeAlias = Callable[[DrivenServer, Any, Any, Place], Rest]
+
+
+def _compiled(entry: Step) -> _Run:
+    """Return what runs the hooks from *entry* on, as the table has it for hooks that just return.
+
+    Whatever else becomes of one is left to :func:`_walk` and :func:`_recover`. So a hook costs
+    little more than its call, and the order still stands in the table alone.
+    """
+    step, names = entry, {**globals(), **Step.__members__}
+    lines, indent = [f"step = {entry.name}", "try:"], 4 * " "
+    while step in HOOKS:
+        name, takes_address = HOOKS[step]
+        arguments = "request, client_address" if takes_address else "request"
+        usual = step is _VERIFY
+        step = REQUEST_STEPS[step][_OK]
+        lines += [
+            f"{indent}result = server.{name}({arguments})",
+            f"{indent}if result is {usual or None} and waiting.get() is None:",
+            f"{indent}    step = {step.name}",
+        ]
+        indent += 4 * " "
+    lines += [
+        "except BaseException as error:",
+        "    return _recover(server, step, request, client_address, place, error)",
+        f"if step is not {step.name}:",
+        "    return _walk(server, step, request, client_address, place, (result,))",
+        "if place.open:",
+        f"    _leave(server, {step.name}, place)",
+    ]
+    head = f"def {entry.name.lower()}_and_on(server, request, client_address, place):"
+    source = "\n    ".join((head, *lines))
+    exec(compile(source, "<the table of requests>", "exec"), names)  # noqa: S102 - no input
+    run: _Run = names[f"{entry.name.lower()}_and_on"]
+    return run
+
+
+def _at_end(step: Step) -> _Run:
+    """Return what is left to do at *step*, which no row leaves."""
+
+    def leave(server: DrivenServer, _request: Any, _client_address: Any, place: Place) -> None:
+        _leave(server, step, place)
+
+    return leave
 
 
 def _settle(
@@ -379,3 +451,7 @@ def run_blocking(coroutine: Coroutine[Any, Any, _T] | None) -> _T | None:
             return late_result
     coroutine.close()
     raise SuspendedError(f"a hook went on suspending after {_PATIENCE} errors; it was closed")
+
+
+#: By step, what runs the hooks from there on.
+_STRAIGHT = tuple(_compiled(step) if step in HOOKS else _at_end(step) for step in Step)

@@ -251,7 +251,7 @@ class DatagramRequestHandler(BaseRequestHandler):
         # A socket of a backend that has a way without a wait, where the handler ends anyway.
         send = getattr(self.socket, "send_reply", None) or self.socket.sendto
         sent = send(self.wfile.getvalue(), self.client_address)
-        return Deferred(sent) if is_awaitable(sent) else None
+        return None if type(sent) is int or not is_awaitable(sent) else Deferred(sent)
 
 
 class _SocketWriter(io.BufferedIOBase):

@@ -97,6 +97,8 @@ class ServerHooks:
     #: Where handlers run, if not where the driver does; see
     #: :class:`~sansio_server.driver.DrivenServer`.
     _carrier: Callable[[Callable[..., Any], Any, Any], Awaitable[Any]] | None = None
+    #: What says if ``process_request`` need not be called; likewise.
+    _only_continues: Callable[[Callable[..., Any]], bool] | None = None
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any] | None) -> None:
         # None is what programs pass that only want an address, and never serve.
@@ -234,10 +236,6 @@ class ServerHooks:
 
     def _released(self) -> None:
         """Tell those in ``_awaiting`` that a place has become free."""
-
-    def _only_continues(self, hook: Callable[..., Any]) -> bool:
-        """Say whether *hook*, for ``process_request``, need not be called; see the driver."""
-        return False
 
     def _emit(
         self,

@@ -254,7 +254,11 @@ class DatagramHooks(SocketHooks):
 
     def close_request(self, request: Any) -> Any:
         """Let go of *request*; the socket is the server's."""
-        return ServerHooks.close_request(self, request)
+        place = current.get()
+        if place is None or place.request is not request:
+            place = self._ledger.find_exactly(self._request_key(request))
+        if place is not None:
+            self._release(place)
 
     def _request_key(self, request: Any) -> Hashable:
         """Return what tells the pair from all others that are alive."""
