@@ -283,10 +283,10 @@ class _Turns:
 
     def end(self, event: Event) -> bool:
         control = self._server._control
-        if event is not Event.REQUEST or self._loop.alone:
+        if event is not Event.REQUEST:
             return control.end(self._loop, event)
-        # Several threads wait on this server, and may have seen the same client; who then finds
-        # nobody there has to go on waiting.
+        # Several threads may wait on this server, and may have seen the same client, though one of
+        # them began when the other had ended its wait: who then finds nobody goes on waiting.
         with self._server._fetching:
             if not self._server._look(self._poller, True, 0.0):
                 return False

@@ -72,13 +72,11 @@ class Loop:
 
     :ivar thread: the ident of the thread that runs it.
     :ivar stopped: whether a stop was asked for since it began.
-    :ivar alone: whether no other loop of the server has run at the same time.
     :ivar left: set when it has ended.
     """
 
     def __init__(self, wakeup: Waker) -> None:
         self.thread = threading.get_ident()
-        self.alone = True
         self.wakeup = wakeup
         self.stopped = False
         self.left = Latch()
@@ -140,9 +138,6 @@ class Control:
             self.wake()
         elif event in (Event.SERVE, Event.WAIT):
             self._loops += (loop,)
-            if len(self._loops) > 1:
-                for each in self._loops:
-                    each.alone = False
         else:
             self._loops = tuple(other for other in self._loops if other is not loop)
             loop.left.set()

@@ -267,7 +267,7 @@ class _Turns:
         self._server = server
         self._loop = loop
         self._alarm = alarm
-        self._let_in: Callable[[], bool] = server._handle_request_noblock
+        self._fetches = False  # whether it holds the lock of those who fetch a request
 
     async def sleep(self, until: float) -> bool:
         server = self._server
@@ -295,30 +295,50 @@ class _Turns:
     async def let_in(self) -> bool:
         server = self._server
         if not server._in_greenlets():
-            return self._let_in()
+            return self._fetch_and_let_in()
         from .greenlets import bridge  # noqa: PLC0415 - an extra
 
         me = threading.get_ident()
         green = server._greens[me] = Green()
         try:
             with green.scope:
-                return await bridge(green, self._let_in)
+                return await bridge(green, self._fetch_and_let_in)
         finally:
+            self._let_others_fetch()  # where it was cut before it began
             del server._greens[me]
         return False
 
     def end(self, event: Event) -> bool:
         server, control = self._server, self._server._control
-        if event is not Event.REQUEST or self._loop.alone:
+        if event is not Event.REQUEST:
             return control.end(self._loop, event)
-        # Several threads wait on this server, and may have seen the same client; who then finds
-        # nobody there has to go on waiting.
-        with server._fetching:
-            if not _is_readable(server.fileno()) or not control.end(self._loop, event):
-                return False
+        # Several threads may wait on this server, and may have seen the same client, though one of
+        # them began when the other had ended its wait: who then finds nobody goes on waiting.
+        server._fetching.acquire()
+        self._fetches = True
+        try:
+            ended = _is_readable(server.fileno()) and control.end(self._loop, event)
+        except BaseException:
+            self._let_others_fetch()
+            raise
+        if not ended:
+            self._let_others_fetch()
+        return ended
+
+    def _fetch_and_let_in(self) -> bool:
+        server = self._server
+        if not self._fetches:
+            return server._handle_request_noblock()
+        try:
             pair = server._next_request()
-        self._let_in = lambda: pair is not None and server._handle_request_noblock(pair)
-        return True
+        finally:
+            self._let_others_fetch()
+        return pair is not None and server._handle_request_noblock(pair)
+
+    def _let_others_fetch(self) -> None:
+        if self._fetches:
+            self._fetches = False
+            self._server._fetching.release()
 
 
 def _is_readable(descriptor: int) -> bool:

@@ -17,6 +17,7 @@ from sync_backend import (
     ThreadingTCPServer,
     UDPServer,
 )
+from tests.sync_backend.crowds import check_that_who_comes_late_waits_on
 from tests.sync_backend.servers import PatientServer, Sleeps, Stay, Upper
 from tests.sync_backend.support import (
     HERE,
@@ -272,7 +273,7 @@ def test_without_a_timeout_the_wait_has_no_end_of_its_own(
     client.sendall(b"hello\n")
     server.handle_request()
     assert read_to_end(client) == b"HELLO\n"
-    assert sleeps.timeouts == [None]
+    assert sleeps.timeouts == [None, 0.0]  # and a look whether no other thread has taken the client
 
 
 def test_handle_timeout_may_be_a_coroutine_function() -> None:
@@ -308,6 +309,12 @@ def test_several_threads_may_wait_at_once(server: PatientServer) -> None:
         assert ask(server) == b"HELLO\n"
         assert ask(server) == b"HELLO\n"
     assert server._lifecycle.loop is State.IDLE
+
+
+def test_who_begins_to_wait_while_another_takes_a_client_has_the_next(
+    server: PatientServer,
+) -> None:
+    check_that_who_comes_late_waits_on(server)
 
 
 def test_a_server_may_be_closed_while_several_threads_wait_and_a_client_comes() -> None:

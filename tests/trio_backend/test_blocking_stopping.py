@@ -17,6 +17,7 @@ import trio
 
 from sansio_server.lifecycle import State
 from sansio_server.trace import TraceEvent, TraceKind
+from tests.sync_backend.crowds import check_that_who_comes_late_waits_on
 from tests.sync_backend.support import (
     HERE,
     PATIENCE,
@@ -288,6 +289,15 @@ def test_several_threads_may_wait_for_a_request_each(name: str, where: str) -> N
                 stack.enter_context(in_thread(server.handle_request))
             for _ in range(3):
                 assert ask(server) == b"HELLO\n"
+
+
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("name", NAMES)
+def test_who_begins_to_wait_while_another_takes_a_client_has_the_next(
+    name: str, where: str
+) -> None:
+    with server_class(name, where, timeout=PATIENCE)(HERE, Upper) as server:
+        check_that_who_comes_late_waits_on(server)
 
 
 def test_threads_that_wait_each_have_their_time() -> None:
