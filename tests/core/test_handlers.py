@@ -196,9 +196,11 @@ def test_what_was_deferred_is_awaited_whatever_the_class_says() -> None:
     assert calls == ["awaited"]
 
 
-def test_what_a_blocking_handler_returns_otherwise_is_dropped() -> None:
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_what_a_handler_returns_otherwise_is_dropped(asynchronous: bool) -> None:
     methods: dict[str, Any] = {name: lambda self: "result" for name in METHODS}
-    run_blocking(MemoryServer(handler_with(**methods)).run_handler())
+    handler = handler_with(asynchronous=asynchronous, **methods)
+    run_blocking(MemoryServer(handler).run_handler())
 
 
 def test_the_constructor_of_an_asynchronous_handler_does_not() -> None:

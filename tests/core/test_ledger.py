@@ -10,7 +10,7 @@ from contextvars import Context
 import attrs
 import pytest
 
-from sansio_server.ledger import Counters, Ledger, Place, current, in_hand
+from sansio_server.ledger import Counters, Ledger, Place, add_counters, current, in_hand
 
 
 class Lock(AbstractContextManager[None]):
@@ -403,3 +403,10 @@ def test_a_place_whose_key_comes_up_again_is_released_by_its_server() -> None:
     former = ledger.take("key", "client", 0.0)
     ledger.take("key", "next", 0.0)
     assert released == [former]
+
+
+def test_counters_are_added_reason_by_reason() -> None:
+    assert add_counters(Counters(accepted=2, shed=1), Counters(accepted=3, closed=4)) == Counters(
+        accepted=5, shed=1, closed=4
+    )
+    assert add_counters(Counters(cut=1)) == Counters(cut=1)

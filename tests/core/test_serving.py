@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +56,19 @@ def test_suspended_means_neither_accept_nor_listen() -> None:
     assert not server.suspended()
     assert server._admission() is Admission.ACCEPT
     assert server._plan(5.0) == Plan(listen=True, until=5.0)
+
+
+@pytest.mark.parametrize(
+    ("own", "sockets", "expected"),
+    [(None, None, math.inf), (2.0, None, 2.0), (None, 3.0, 3.0), (2.0, 3.0, 2.0), (3.0, 0.0, 0.0)],
+)
+def test_one_request_is_waited_for_as_long_as_both_time_limits_allow(
+    own: float | None, sockets: float | None, expected: float
+) -> None:
+    alone = MemoryServer(timeout=own)
+    assert alone._request_wait() == (math.inf if own is None else own)
+    with_socket = MemoryServer(timeout=own, socket=SimpleNamespace(gettimeout=lambda: sockets))
+    assert with_socket._request_wait() == expected
 
 
 def test_turns_are_needed_if_there_is_something_to_do_in_them() -> None:
