@@ -17,6 +17,7 @@ import pytest
 from sansio_server.cli import main
 from sansio_server.cli.backends import BACKENDS
 from tests.cli.commands import PATIENCE, Serving, run, serving
+from tests.processes import children_of
 
 HERE = "tcp:127.0.0.1:0"
 TWO = ("--bind", HERE, "--workers", "2")
@@ -47,8 +48,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def workers_of(server: Serving) -> set[int]:
-    pid = server.process.pid
-    return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    return children_of(server.process.pid)
 
 
 def has_ended(pid: int) -> bool:

@@ -22,6 +22,7 @@ from sync_backend import (
     TCPServer,
     ThreadingMixIn,
 )
+from tests.processes import children_of
 from tests.sync_backend.support import (
     HERE,
     PATIENCE,
@@ -119,8 +120,7 @@ class Served:
 
     def workers(self) -> set[int]:
         """Return the pids of all workers there are."""
-        with open(f"/proc/{self.program.pid}/task/{self.program.pid}/children") as file:
-            return set(map(int, file.read().split()))
+        return children_of(self.program.pid)
 
     def wait_for_workers(self, *, without: set[int], count: int) -> set[int]:
         """Wait until there are so many workers who serve, none of those named among them."""
