@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from typing import Final, NoReturn
@@ -47,19 +48,38 @@ class Parser(argparse.ArgumentParser):
 
 
 def say(*lines: str) -> None:
-    """Print lines at once. When nobody reads them any more, drop them and all that follow."""
+    """Print lines at once; where there is no standard output, nothing.
+
+    What its encoding does not know is written with backslashes, as Python does on standard error.
+    When nobody reads any more, these lines and all that follow are dropped.
+
+    :raises CommandError: standard output cannot be written; what follows is dropped.
+    """
+    out = sys.stdout
+    if out is None:  # closed before the program began
+        return
     try:
         for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:
+            try:
+                print(line, file=out)
+            except UnicodeEncodeError as error:
+                known = line.encode(error.encoding, "backslashreplace")
+                print(known.decode(error.encoding), file=out)
+        out.flush()
+    except OSError as error:
         # Python flushes once more at exit, and would report the error again.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, out.fileno())
         os.close(nowhere)
+        if isinstance(error, BrokenPipeError):
+            return
+        message = f"cannot write to standard output: {error.strerror}"
+        raise CommandError(message, REFUSED) from None
 
 
 def complain(prog: str, error: object) -> None:
-    """Print the line that says why a command ends."""
+    """Print the line that says why a command ends, where there is a standard error."""
     text = " ".join(str(error).split("\n"))
-    print(f"{prog}: error: {text}", file=sys.stderr, flush=True)
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(f"{prog}: error: {text}", file=sys.stderr, flush=True)

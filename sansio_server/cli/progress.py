@@ -26,7 +26,11 @@ class Progress:
         self._total = total
         self._what = what
         self._out = sys.stderr if out is None else out
-        self._is_seen = self._out.isatty() and os.environ.get("TERM") != "dumb"
+        self._is_seen = (
+            self._out is not None  # closed before the program began
+            and self._out.isatty()
+            and os.environ.get("TERM") != "dumb"
+        )
         self._begun = self._drawn = time.monotonic()
 
     def show(self, done: int, failed: int = 0) -> None:

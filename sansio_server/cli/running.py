@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -252,9 +251,11 @@ def run(plan: Plan, way: type[Served]) -> int:
         opened = _open_all(plan, way, events)
         _trace(opened, traces)
         way.start(opened)
-        front.listening(opened)
-        events.get()  # a signal, or an end that nobody asked for
-        _stop(opened, events, plan.limits, front)
+        try:
+            front.listening(opened)
+            events.get()  # a signal, or an end that nobody asked for
+        finally:  # also where it cannot be said that all serve
+            _stop(opened, events, plan.limits, front)
     front.ended(opened)
     failed = [served for served in opened if served.failure is not None]
     for served in failed:
@@ -352,5 +353,6 @@ def _force(opened: list[Served], why: signal.Signals) -> None:
     for served in opened:
         served.abandon()
     complain("sansio-server serve", f"{why.name} came again: requests under way were cut off")
-    sys.stdout.flush()
+    with suppress(CommandError):
+        say()  # what handlers have printed
     os._exit(128 + why)

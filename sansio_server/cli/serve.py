@@ -145,7 +145,6 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "--record-size",
         metavar="MIB",
         type=_size,
-        default=_size("64"),
         help="how large both may become together, in mebibytes (default: 64)",
     )
     recording.add_argument(
@@ -215,6 +214,10 @@ def run(args: argparse.Namespace) -> int:
 
     :raises CommandError: something that was asked for is wrong, or cannot be had.
     """
+    for option in ("record_size", "record_payload"):
+        if getattr(args, option) and args.record is None:
+            name = option.replace("_", "-")
+            raise CommandError(f"--{name} is for recordings; add --record FILE")
     look_here()
     addresses = tuple(args.bind)
 
@@ -239,7 +242,7 @@ def run(args: argparse.Namespace) -> int:
         ),
         args.trace,
         args.record,
-        args.record_size,
+        _size("64") if args.record_size is None else args.record_size,
         args.record_payload,
         workers,
         args.max_requests,

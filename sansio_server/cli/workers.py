@@ -155,7 +155,8 @@ class _Group:
         else:
             supervisor.kill()
             complain(_PROG, f"{number.name} came again: requests under way were cut off")
-            sys.stdout.flush()
+            with suppress(CommandError):
+                say()  # what has been printed
             self._remove_paths()
             os._exit(128 + number)
 

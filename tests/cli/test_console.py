@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
@@ -27,6 +28,45 @@ def test_nobody_to_read_is_no_error() -> None:
         process.stdout = None
         _, err = process.communicate(b"\n", timeout=PATIENCE)
     assert (process.returncode, err) == (3, b"")
+
+
+def test_a_full_disk_is_one_line() -> None:
+    code = """if True:
+        import sys
+        from sansio_server.cli.console import CommandError, complain, say
+        try:
+            say("lost")
+        except CommandError as error:
+            complain("prog", error)
+            say("lost too")
+            sys.exit(error.status)
+    """
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    complaint = "prog: error: cannot write to standard output: No space left on device\n"
+    assert (ended.returncode, ended.stderr) == (1, complaint)
+
+
+def test_nothing_is_said_where_nothing_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    say("lost")
+    monkeypatch.setattr(sys, "stderr", None)
+    complain("prog", "lost")
+
+
+def test_what_the_encoding_does_not_know_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="latin-1"))
+    say("one", "pr\xeat …", "\udcff")
+    assert raw.getvalue() == b"one\npr\xeat \\u2026\n\\udcff\n"
 
 
 def test_complaints_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:

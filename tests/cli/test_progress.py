@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import sys
 import time
 
 import pytest
@@ -95,3 +96,10 @@ def test_a_terminal_that_takes_nothing_is_left_alone(
     progress.show(2)
     progress.clear()
     assert asked == 1
+
+
+def test_a_bar_that_has_nowhere_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    progress = Progress(2, "seeds")
+    progress.show(1)
+    progress.clear()

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,15 @@ import pytest
 
 from sansio_server.cli import main
 from sansio_server.cli.backends import BACKENDS
-from tests.cli.commands import PATIENCE, Serving, serving, started_quickly, trace_pipe
+from tests.cli.commands import (
+    COMMAND,
+    PATIENCE,
+    ROOT,
+    Serving,
+    serving,
+    started_quickly,
+    trace_pipe,
+)
 
 HERE = "tcp:127.0.0.1:0"
 UPPER = "tests.cli.handlers:Upper"
@@ -95,6 +104,27 @@ def test_what_is_printed_can_be_lost(tmp_path: Path) -> None:
         assert server.process.wait(PATIENCE) == 0
         assert server.process.stderr is not None
         assert server.process.stderr.read() == b""
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("options", ["", "--backend trio", "--workers 2"])
+def test_a_server_that_cannot_say_where_it_listens_ends(options: str, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    command = [*COMMAND, "serve", UPPER, "--bind", f"unix:{path}", *options.split()]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            command,
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "sansio-server serve: error: cannot write to standard output: No space left on device\n"
+    )
     assert not path.exists()
 
 

@@ -94,6 +94,8 @@ def test_limits_can_be_lifted(plans: list[Plan]) -> None:
         ("--bind :0 --request-timeout nan", "'nan' is not a number of seconds"),
         ("--bind :0 --drain-timeout inf", "'inf' is not a number of seconds from 0 to"),
         ("--bind :0 --drain-timeout 1e300", ", nor 'none'"),
+        ("--bind :0 --record-payload", "--record-payload is for recordings; add --record FILE"),
+        ("--bind :0 --record-size 1", "--record-size is for recordings; add --record FILE"),
         ("--bind :0 --cut-timeout none", "'none' is not a number of seconds from 0 to"),
     ],
 )
