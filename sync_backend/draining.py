@@ -12,8 +12,8 @@ from sansio_server.drain import Drain, DrainReport
 from sansio_server.driver import run_blocking
 from sansio_server.ledger import Place
 
+from .crew import Job
 from .poller import LONGEST_SLEEP
-from .workers import Job
 
 __all__ = ["Draining"]
 

@@ -10,7 +10,7 @@ from sansio_server.ledger import Place
 from sansio_server.request import Step
 
 from .base import BaseServer
-from .workers import Crew
+from .crew import Crew
 
 __all__ = ["ThreadingMixIn"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from sansio_server.ledger import Place
-from sync_backend.workers import Crew, Job
+from sync_backend.crew import Crew, Job
 
 __all__ = ["Green", "GreenCrew", "GreenJob"]
 

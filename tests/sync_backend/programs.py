@@ -18,8 +18,8 @@ from typing import Any
 import sync_backend
 from sansio_server.ledger import Place
 from sansio_server.trace import TraceEvent, TraceKind
-from sync_backend import workers
-from sync_backend.workers import Crew
+from sync_backend import crew as crews
+from sync_backend.crew import Crew
 from tests.sync_backend.support import HERE, PATIENCE, descriptors, hear, say
 
 WAYS: dict[str, Any] = {
@@ -126,7 +126,7 @@ def leave_a_thread_that_has_not_begun() -> None:
     at_end(ending.set)
     bootstrap = threading.Thread._bootstrap  # type: ignore[attr-defined]
     threading.Thread._bootstrap = begin_late  # type: ignore[attr-defined]
-    workers.CROWD = 0  # type: ignore[misc]
+    crews.CROWD = 0  # type: ignore[misc]
     crew = Crew(threading.Condition())
     crew.start(work, (), Place(1, 1, "client", 0.0), daemon=False, reuse=False)
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sansio_server.ledger import Place
-from sync_backend import workers
-from sync_backend.workers import Crew
+from sync_backend import crew as crews
+from sync_backend.crew import Crew
 from tests.sync_backend import programs
 from tests.sync_backend.support import PATIENCE, Program, in_thread
 
@@ -231,7 +231,7 @@ def test_whoever_starts_a_thread_in_a_crowd_does_not_wait_until_it_begins(
         may_begin.wait(PATIENCE)
         bootstrap(thread)
 
-    monkeypatch.setattr(workers, "CROWD", 0)
+    monkeypatch.setattr(crews, "CROWD", 0)
     monkeypatch.setattr(threading.Thread, "_bootstrap", begin_late)
     team.start(lambda: "served", reuse=reuse)
     assert [job.ident for job in team.crew.jobs()] == [None]
@@ -252,7 +252,7 @@ def test_a_thread_of_a_crowd_may_fork(
             os._exit(0 if threading.current_thread().is_alive() else 1)
         return os.waitpid(pid, 0)[1]
 
-    monkeypatch.setattr(workers, "CROWD", 0)
+    monkeypatch.setattr(crews, "CROWD", 0)
     assert team.do(fork, reuse=reuse) == 0
 
 
@@ -263,7 +263,7 @@ def test_threads_that_have_ended_do_not_pile_up(team: Team) -> None:
 
 
 def test_an_idle_thread_ends_after_a_while(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.001)
+    monkeypatch.setattr(crews, "IDLE_SECONDS", 0.001)
     thread = team.do(threading.current_thread, reuse=True)
     thread.join(PATIENCE)
     assert not thread.is_alive()
@@ -281,7 +281,7 @@ def test_a_job_given_just_as_the_thread_gives_up_waiting_is_done(
         team.start(threading.current_thread, reuse=True)
         return retire(crew, worker)
 
-    monkeypatch.setattr(workers, "IDLE_SECONDS", 0.001)
+    monkeypatch.setattr(crews, "IDLE_SECONDS", 0.001)
     monkeypatch.setattr(Crew, "retire", give_first)
     team.start(threading.current_thread, reuse=True)
     with team.progress:
@@ -345,7 +345,7 @@ def test_an_idle_thread_does_not_hold_up_the_exit() -> None:
     with Program(programs.leave_an_idle_thread) as program:
         assert program.hear() == "done"
         # Far sooner than an idle thread gives up.
-        program.process.wait(workers.IDLE_SECONDS / 2)
+        program.process.wait(crews.IDLE_SECONDS / 2)
         assert program.end() == []
 
 

@@ -101,7 +101,7 @@ class _RequestThread(threading.Thread):
             job.crew.ended(job, self)
 
 
-class _Worker(threading.Thread):
+class _ReusedThread(threading.Thread):
     """A thread for one job after the other, which waits a while for each."""
 
     def __init__(self, crew: Crew, job: Job) -> None:
@@ -148,7 +148,7 @@ class Crew:
         self._lock = threading.Lock()
         self._jobs: set[Job] = set()
         self._leaving: deque[threading.Thread] = deque()
-        self._idle: list[_Worker] = []
+        self._idle: list[_ReusedThread] = []
         self._dismissed = False
 
     def __len__(self) -> int:
@@ -201,7 +201,7 @@ class Crew:
                 self._idle.pop().give(job)
                 return
         _crews.add(self)
-        self._start(_Worker(self, job))
+        self._start(_ReusedThread(self, job))
 
     def _start(self, thread: threading.Thread) -> None:
         """Start *thread*; in a crowd, do not wait until it has begun, as ``start()`` does.
@@ -210,7 +210,7 @@ class Crew:
         queue for it twice more for each client.
         """
         if len(self._jobs) > CROWD:
-            thread._started = _Begun()  # type: ignore[attr-defined]
+            thread._started = _Begun()  # type: ignore[attr-defined]  # there is no public way
             _crews.add(self)  # the interpreter waits for no thread that has not begun
         thread.start()
 
@@ -228,7 +228,7 @@ class Crew:
             self._jobs.discard(job)
             self._progress.notify_all()
 
-    def keep(self, worker: _Worker) -> bool:
+    def keep(self, worker: _ReusedThread) -> bool:
         """Note that *worker* can take a job; return False if it is to end.
 
         Called before the end of the job it is at, or whoever waits for that would not find it here.
@@ -238,7 +238,7 @@ class Crew:
                 self._idle.append(worker)
             return not self._dismissed
 
-    def retire(self, worker: _Worker) -> bool:
+    def retire(self, worker: _ReusedThread) -> bool:
         """Take *worker* from the idle ones; return False if it was just given a job."""
         with self._lock:
             if worker not in self._idle:
