@@ -14,12 +14,13 @@ import attrs
 
 from .drain import Drain, DrainReport
 from .drain_trace import DrainTeller
+from .driver import run_blocking
 from .hooks import LOGGER
 from .ledger import Place
 from .lifecycle import Lifecycle
 from .serving import Serving
 
-__all__ = ["Draining"]
+__all__ = ["BlockingDraining", "Draining"]
 
 
 class Draining(Serving):
@@ -118,3 +119,50 @@ class Draining(Serving):
 
     def _abandon(self, place: Place) -> None:
         """Give up a request that goes on even though it was cut."""
+
+
+class BlockingDraining(Draining):
+    """A server whose :meth:`drain` blocks the caller until the requests have ended."""
+
+    def drain(self, timeout: float | None = None) -> DrainReport:
+        """Wait for the requests that are being served; call this after ``shutdown()``.
+
+        A request whose handler calls this is not waited for.
+
+        :param timeout: seconds after which those left are cut, with :attr:`cut_timeout` more to
+            end; None to wait for ever.
+        :raises ValueError: *timeout* is negative.
+        """
+        self.drain_report = report = self._drain(self._under_way(), timeout)
+        return report
+
+    def _drain(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
+        places = [place for place in under_way if not self._is_mine(place)]
+        return run_blocking(self._end_requests(places, timeout))
+
+    def _begin_drain(self, places: tuple[Place, ...], timeout: float | None) -> Drain:
+        drain = super()._begin_drain(places, timeout)
+        self._awaiting.add(drain)
+        return drain
+
+    def _end_drain(self, drain: Drain) -> None:
+        super()._end_drain(drain)
+        self._awaiting.discard(drain)
+
+    def _under_way(self) -> Iterable[Place]:
+        """Return the places that somebody serves."""
+        return [place for place in self._ledger if place.worker is not None]
+
+    def _goes_on(self, place: Place) -> bool:
+        worker = place.worker
+        return worker is not None and (place.open or self._is_dedicated(worker))
+
+    # What a backend has to say.
+
+    def _is_mine(self, place: Place) -> bool:
+        """Say whether the caller is the one who serves *place*, and cannot wait for its end."""
+        raise NotImplementedError
+
+    def _is_dedicated(self, worker: Any) -> bool:
+        """Say whether *worker* serves one request alone, and may go on after that is closed."""
+        return False

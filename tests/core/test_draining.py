@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sansio_server.drain import DrainReport, Straggler
-from sansio_server.draining import Draining
+from sansio_server.draining import BlockingDraining, Draining
 from sansio_server.driver import run_blocking
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import State
@@ -187,3 +187,72 @@ def test_what_a_backend_does_not_say() -> None:
     server._abandon(place)
     with pytest.raises(NotImplementedError):
         run_blocking(server._end_requests([place], None))
+
+
+class BlockingServer(BlockingDraining, MemoryServer):
+    """The caller is "me"; "thread" goes on until its wait is over, "loop" until its request is.
+
+    :ivar told: what was to be told of places that become free, during each wait.
+    """
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.told: list[set[Any]] = []
+
+    def take(self, client: str, worker: str | None) -> Place:
+        place = self._ledger.take(client, client, self._now())
+        place.worker = worker
+        return place
+
+    def _is_mine(self, place: Place) -> bool:
+        return bool(place.worker == "me")
+
+    def _is_dedicated(self, worker: object) -> bool:
+        return worker == "thread"
+
+    def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
+        self.told.append(set(self._awaiting))
+        self.time += 1.0
+        next(place for place in places if self._goes_on(place)).worker = None
+
+
+def test_a_blocking_drain_waits_for_all_who_are_served_but_by_the_caller() -> None:
+    server = BlockingServer()
+    server.take("a", "loop")
+    server.take("b", "me")
+    server.take("c", None)
+    server.take("d", "thread")
+    report = server.drain()
+    assert report == DrainReport(("a", "d"), (), 2.0)
+    assert server.drain_report is report
+
+
+def test_a_blocking_drain_is_told_of_places_that_become_free() -> None:
+    server = BlockingServer()
+    server.take("a", "loop")
+    server.drain()
+    assert [len(drains) for drains in server.told] == [1]
+    assert server._awaiting == set()
+
+
+def test_who_is_dedicated_to_a_request_goes_on_after_its_close() -> None:
+    server = BlockingServer()
+    loop, thread = server.take("a", "loop"), server.take("b", "thread")
+    for place in (loop, thread):
+        server._ledger.give_back(place)
+    assert not server._goes_on(loop)
+    assert server._goes_on(thread)
+
+
+def test_what_a_backend_that_blocks_does_not_say() -> None:
+    class Bare(BlockingDraining, MemoryServer):
+        pass
+
+    server = Bare()
+    place = server._ledger.take("a", "a", 0.0)
+    place.worker = "worker"
+    assert server._goes_on(place)
+    server._ledger.give_back(place)
+    assert not server._goes_on(place)
+    with pytest.raises(NotImplementedError):
+        server._is_mine(place)

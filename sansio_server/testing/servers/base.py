@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from sansio_server.deferred import is_awaitable
-from sansio_server.drain import Drain, DrainReport
-from sansio_server.draining import Draining
+from sansio_server.draining import BlockingDraining
 from sansio_server.driver import continue_request, place_of, run_blocking, start_request
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event, State
@@ -68,7 +67,7 @@ class _Loop:
         return self.server._end_loop(self, event)
 
 
-class BaseServer(Draining):
+class BaseServer(BlockingDraining):
     """A server of a world, without a socket; see :class:`~sansio_server.hooks.ServerHooks`.
 
     Subclasses bring ``fileno()``, a descriptor of the world's, ``get_request()`` and the like.
@@ -255,43 +254,8 @@ class BaseServer(Draining):
         if self.drain_timeout is not None:
             self.drain(self.drain_timeout)
 
-    def drain(self, timeout: float | None = None) -> DrainReport:
-        """Wait for the requests that are being served; call this after ``shutdown()``.
-
-        A request whose handler calls this is not waited for.
-
-        :param timeout: seconds after which those left are cut, with :attr:`cut_timeout` more to
-            end; None to wait for ever.
-        :raises ValueError: *timeout* is negative.
-        """
-        self.drain_report = report = self._drain(self._under_way(), timeout)
-        return report
-
-    def _drain(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
-        me = self.world.me()
-        places = [place for place in under_way if place.worker is not me]
-        return run_blocking(self._end_requests(places, timeout))
-
-    def _begin_drain(self, places: tuple[Place, ...], timeout: float | None) -> Drain:
-        drain = super()._begin_drain(places, timeout)
-        self._awaiting.add(drain)
-        return drain
-
-    def _end_drain(self, drain: Drain) -> None:
-        super()._end_drain(drain)
-        self._awaiting.discard(drain)
-
-    def _under_way(self) -> Iterable[Place]:
-        """Return the places that somebody serves."""
-        return [place for place in self._ledger if place.worker is not None]
-
-    def _goes_on(self, place: Place) -> bool:
-        worker = place.worker
-        return worker is not None and (place.open or self._is_own(worker))
-
-    def _is_own(self, worker: Any) -> bool:
-        """Say whether an actor serves nothing but its request, and goes on until it ends."""
-        return False
+    def _is_mine(self, place: Place) -> bool:
+        return place.worker is self.world.me()
 
     def _where(self, place: Place) -> str:
         worker = place.worker
