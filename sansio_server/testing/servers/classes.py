@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from sansio_server.ledger import Place
-from sansio_server.request import Step
 from sansio_server.testing.scripts.faults import injected
 from sansio_server.testing.sockets.base import AF_UNIX, MemorySocket
 from sansio_server.testing.sockets.datagram import DatagramSocket
@@ -16,14 +17,12 @@ from sansio_server.testing.sockets.stream import StreamSocket
 from sansio_server.testing.world.errors import Unwound
 from sansio_server.testing.world.scheduler import Actor
 from sansio_server.trace import TraceKind
+from sync_backend import threads
 from sync_backend.runtime import BlockingRequest
 from sync_backend.socket_hooks import DatagramHooks, SocketHooks
 
 from .base import BaseServer
 from .forking import ForkingMixIn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = [
     "BaseServer",
@@ -115,68 +114,100 @@ class UDPServer(DatagramHooks, TCPServer):
         return request
 
 
-if TYPE_CHECKING:
-    _Server = BaseServer
-else:
-    _Server = object  # a mix-in has no base of its own, and so does nothing behind the server class
+@attrs.frozen
+class _Job:
+    """The serving of one request by an actor.
+
+    :ivar place: the request's place.
+    :ivar daemon: whether nobody need wait for it.
+    """
+
+    place: Place
+    daemon: bool
 
 
-class ThreadingMixIn(_Server):
-    """Serve each request in an actor of its own, as others do in a thread."""
+class _Crew:
+    """The actors of one server: what :class:`sync_backend.crew.Crew` is for threads."""
 
-    #: As on ``sync_backend``: whether ``server_close()`` waits for them, and if it does for these.
-    daemon_threads: bool = False
-    block_on_close: bool = True
-    #: Without a meaning here.
-    reuse_threads: bool = False
+    def __init__(self, server: BaseServer) -> None:
+        self._server = server
+        self._jobs: dict[Actor, _Job] = {}
 
-    @property
-    def _jobs(self) -> dict[Actor, tuple[Place, bool]]:
-        jobs: dict[Actor, tuple[Place, bool]] = self.__dict__.setdefault("_jobs_", {})
-        return jobs
+    def __contains__(self, actor: object) -> bool:
+        return actor in self._jobs
 
-    def process_request_thread(self, request: Any, client_address: Any) -> Any:
-        """Serve a request; this is what the actor does."""
-        return self.continue_request(Step.FINISH, request, client_address)
+    def jobs(self) -> list[_Job]:
+        """Return the jobs that an actor is at."""
+        return list(self._jobs.values())
 
-    def process_request(self, request: Any, client_address: Any) -> Any:
-        """Serve a request in an actor of its own.
+    def start(
+        self,
+        target: Callable[..., Any],
+        args: tuple[Any, ...],
+        place: Place,
+        *,
+        daemon: bool,
+        reuse: bool,
+    ) -> None:
+        """Run ``target(*args)`` in a new actor, whatever *reuse* says.
 
         :raises RuntimeError: a fault keeps it from being started.
         """
-        place = self._place_of(request, client_address)
-        if self.world.fault("thread") is not None:
+        server, world = self._server, self._server.world
+        if world.fault("thread") is not None:
             raise injected(RuntimeError("can't start new thread"))
 
         def work() -> None:
-            me = self.world.me()
+            me = world.me()
             try:
-                self.process_request_thread(request, client_address)
+                target(*args)
             except Unwound:
                 raise
             except BaseException as error:  # noqa: BLE001 - told to whom threads tell such
-                self.world.report(me, error)
+                world.report(me, error)
             finally:
                 self._jobs.pop(me, None)
                 place.worker = place.request = None
-                self._released()
+                server._released()
 
-        actor = self.world.spawn(f"request {place.number}", work, fresh=True)
-        self._jobs[actor] = (place, self.daemon_threads)
+        actor = world.spawn(f"request {place.number}", work, fresh=True)
+        self._jobs[actor] = _Job(place, daemon)
         place.worker = actor
 
-    def server_close(self) -> None:
-        """Close the server; wait for its actors as :attr:`block_on_close` says."""
-        super().server_close()
-        if self.drain_timeout is None and self.block_on_close:
-            self._drain([place for place, daemon in self._jobs.values() if not daemon], None)
+    def dismiss(self) -> None:
+        """End those that have nothing to do: there are none."""
 
-    def _under_way(self) -> Iterable[Place]:
-        places = {*super()._under_way(), *(place for place, _ in self._jobs.values())}
-        return sorted(places, key=attrgetter("number"))
 
-    def _is_own(self, worker: Any) -> bool:
-        return worker in self._jobs
+if TYPE_CHECKING:
+
+    class _Threading(BaseServer):
+        """What :class:`sync_backend.ThreadingMixIn` brings, on a server in memory."""
+
+        daemon_threads: bool
+        block_on_close: bool
+        reuse_threads: bool
+
+        def process_request_thread(self, request: Any, client_address: Any) -> Any: ...
+else:
+    _Threading = threads.ThreadingMixIn
+
+
+class ThreadingMixIn(_Threading):
+    """Serve each request in an actor of its own, as others do in a thread.
+
+    See :class:`sync_backend.ThreadingMixIn`. No actor is used again: ``reuse_threads`` does
+    nothing.
+    """
+
+    @property
+    def _threads(self) -> Any:
+        crew: _Crew | None = self.__dict__.get("_crew")
+        if crew is None:
+            crew = self.__dict__.setdefault("_crew", _Crew(self))
+        return crew
+
+    def _is_dedicated(self, worker: Any) -> bool:
+        return worker in self._threads
 
 
 class ThreadingTCPServer(ThreadingMixIn, TCPServer):
