@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from types import GenericAlias, ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 PAGE: Final = Path(__file__).parent / "reference.md"
 
@@ -66,6 +66,10 @@ together; this page lists them.
 
 Names of the modules `sansio_server.…` that are marked † can be imported from `sansio_server` too.
 """
+
+
+#: The classes that have an entry of their own, and the modules under which they have it.
+Documented: TypeAlias = Mapping[type, str]
 
 
 class Described(NamedTuple):
@@ -209,7 +213,7 @@ def _entry(heading: str, text: str) -> Iterator[str]:
     yield ""
 
 
-def _members(cls: type, documented: set[type]) -> Iterator[tuple[type, Mapping[str, Any]]]:
+def _members(cls: type, documented: Documented) -> Iterator[tuple[type, Mapping[str, Any]]]:
     """Where a class has its members from, up to the classes that have an entry of their own."""
     hidden: set[type] = set()
     for base in cls.__mro__:
@@ -223,21 +227,21 @@ def _members(cls: type, documented: set[type]) -> Iterator[tuple[type, Mapping[s
 _OURS: Final = {name.split(".")[0] for name in MODULES}
 
 
-def _class(name: str, cls: type, documented: set[type]) -> Iterator[str]:
+def _class(name: str, cls: type, documented: Documented) -> Iterator[str]:
     if issubclass(cls, Enum):
         yield f"class `{name}`, an enumeration"
     else:
         made = inspect.isfunction(cls.__init__) and not getattr(cls, "_is_protocol", False)
         arguments = _signature(cls) if made else ""
-        bases = "".join(f", a `{base.__name__}`" for base in _bases(cls, documented))
-        yield f"class `{name}{arguments}`{bases}"
+        bases = " and ".join(_base_name(cls, base, documented) for base in _bases(cls, documented))
+        yield f"class `{name}{arguments}`" + (f", derived from {bases}" if bases else "")
     yield from ("", markdown(vars(cls).get("__doc__")), "")
     members = list(_all_members(cls, documented))
     if members:
         yield from ("Members:", "", *members)
 
 
-def _bases(cls: type, documented: set[type]) -> Iterator[type]:
+def _bases(cls: type, documented: Documented) -> Iterator[type]:
     """The nearest classes above this one that the page or Python's own documentation describes."""
     known: set[type] = {object}
     for base in cls.__mro__[1:]:
@@ -246,7 +250,16 @@ def _bases(cls: type, documented: set[type]) -> Iterator[type]:
             yield base
 
 
-def _all_members(cls: type, documented: set[type]) -> Iterator[str]:
+def _base_name(cls: type, base: type, documented: Documented) -> str:
+    """Return the name of a base; with its module if another one has a class of that name, too."""
+    section = documented.get(base, documented[cls])
+    names = [other.__name__ for other in documented]
+    if section != documented[cls] and names.count(base.__name__) > 1:
+        return f"`{section}.{base.__name__}`"
+    return f"`{base.__name__}`"
+
+
+def _all_members(cls: type, documented: Documented) -> Iterator[str]:
     seen: set[str] = set()
     for base, members in _members(cls, documented):
         for described in assignments(_source(base)):
@@ -307,7 +320,7 @@ def _is_elsewhere(home: ModuleType, module: ModuleType) -> bool:
     return home is not module and home.__name__ in MODULES
 
 
-def _entry_of(name: str, thing: Any, home: ModuleType, documented: set[type]) -> Iterator[str]:
+def _entry_of(name: str, thing: Any, home: ModuleType, documented: Documented) -> Iterator[str]:
     if _is_class(thing):
         yield from _class(name, thing, documented)
     elif inspect.isfunction(thing):
@@ -320,7 +333,11 @@ def page() -> str:
     """Return the text of the page."""
     modules = [importlib.import_module(name) for name in MODULES]
     entries = {module: sorted(_named(module), key=lambda entry: entry[0]) for module in modules}
-    documented = {thing for names in entries.values() for _, thing, _ in names if _is_class(thing)}
+    documented: dict[type, str] = {}
+    for module, names in entries.items():
+        for _, thing, home in names:
+            if _is_class(thing) and not _is_elsewhere(home, module):
+                documented.setdefault(thing, module.__name__)
     exported = set(importlib.import_module("sansio_server").__all__)
     lines = [_HEAD]
     for module, names in entries.items():
