@@ -1,4 +1,4 @@
-"""How blocking servers on trio end, and what they take on.
+"""The loop of blocking servers on trio: how it ends, and what it takes on.
 
 Real sockets and signals: what is tested is that the loop that trio runs is woken and ends.
 """
