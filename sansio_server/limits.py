@@ -33,7 +33,7 @@ BACKOFF_FIRST: Final = 0.1
 BACKOFF_LARGEST: Final = 1.0
 
 
-def seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def validate_seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Refuse what is no number of seconds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{attribute.name} must be a number of seconds, not {value!r}")
@@ -42,10 +42,10 @@ def seconds(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 
 
 #: Refuses what is neither a number of seconds nor None.
-seconds_or_never: Final[Any] = attrs.validators.optional(seconds)
+validate_seconds_or_none: Final[Any] = attrs.validators.optional(validate_seconds)
 
 
-def _count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def _validate_limit(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int):
@@ -67,12 +67,12 @@ def check_count(name: str, value: object, least: int = 1) -> int:
     return value
 
 
-def count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def validate_count(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     """Refuse what is no whole number from 1 on."""
     check_count(attribute.name, value)
 
 
-def _when_full(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+def _validate_when_full(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if value not in get_args(WhenFull):
         raise ValueError(f"{attribute.name} must be 'wait' or 'shed', not {value!r}")
 
@@ -91,11 +91,11 @@ class Limits:
     :raises TypeError: something that is no number.
     """
 
-    max_connections: int | None = attrs.field(default=None, validator=_count)
-    when_full: WhenFull = attrs.field(default="wait", validator=_when_full)
-    request_timeout: float | None = attrs.field(default=None, validator=seconds_or_never)
-    drain_timeout: float | None = attrs.field(default=None, validator=seconds_or_never)
-    cut_timeout: float = attrs.field(default=5.0, validator=seconds)
+    max_connections: int | None = attrs.field(default=None, validator=_validate_limit)
+    when_full: WhenFull = attrs.field(default="wait", validator=_validate_when_full)
+    request_timeout: float | None = attrs.field(default=None, validator=validate_seconds_or_none)
+    drain_timeout: float | None = attrs.field(default=None, validator=validate_seconds_or_none)
+    cut_timeout: float = attrs.field(default=5.0, validator=validate_seconds)
 
 
 class Admission(Enum):

@@ -17,7 +17,7 @@ from typing import Any, Final
 import attrs
 
 from .exceptions import IllegalTransition
-from .limits import AcceptBackoff, count, seconds, seconds_or_never
+from .limits import AcceptBackoff, validate_count, validate_seconds, validate_seconds_or_none
 
 __all__ = [
     "STEADY_SECONDS",
@@ -178,10 +178,10 @@ class WorkerLimits:
     :raises TypeError: something is no number.
     """
 
-    workers: int = attrs.field(default=1, validator=count)
-    start_timeout: float | None = attrs.field(default=60.0, validator=seconds_or_never)
-    drain_timeout: float | None = attrs.field(default=None, validator=seconds_or_never)
-    cut_timeout: float = attrs.field(default=5.0, validator=seconds)
+    workers: int = attrs.field(default=1, validator=validate_count)
+    start_timeout: float | None = attrs.field(default=60.0, validator=validate_seconds_or_none)
+    drain_timeout: float | None = attrs.field(default=None, validator=validate_seconds_or_none)
+    cut_timeout: float = attrs.field(default=5.0, validator=validate_seconds)
     must_begin: bool = False
 
 
