@@ -16,7 +16,7 @@ from .ledger import Place
 from .lifecycle import Event, Lifecycle, State
 from .limits import Limits
 
-__all__ = ["Drain", "DrainReport", "DrainStep", "Straggler", "drained"]
+__all__ = ["Drain", "DrainReport", "DrainStep", "Straggler", "drain_summary"]
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ class DrainReport:
         return tuple(straggler for straggler in self.cut if not straggler.ended)
 
     def __str__(self) -> str:
-        lines = [drained(self.seconds, len(self.finished), len(self.cut), len(self.left))]
+        lines = [drain_summary(self.seconds, len(self.finished), len(self.cut), len(self.left))]
         for straggler in self.cut:
             fate = "cut" if straggler.ended else "left behind"
             lines.append(f"{fate}: request {straggler.number} from {straggler.client_address!r}")
@@ -63,7 +63,7 @@ class DrainReport:
         return "\n".join(lines)
 
 
-def drained(seconds: float, finished: int, cut: int, left: int) -> str:
+def drain_summary(seconds: float, finished: int, cut: int, left: int) -> str:
     """Say in a line how a drain went."""
     return f"drained in {seconds:.3f} s: {finished} finished, {cut} cut, {left} left behind"
 

@@ -20,7 +20,7 @@ from typing import Any, Final
 import attrs
 
 import sync_backend
-from sansio_server.drain import drained
+from sansio_server.drain import drain_summary
 from sansio_server.ledger import Counters, add_counters
 from sansio_server.supervision import Fate, Worker, WorkerLimits
 from sync_backend.supervisor import READY, STOPPED, Channel, Supervisor
@@ -274,7 +274,7 @@ class _Served:
 
     def drained(self) -> str:
         """Say how they drained, as a report of one does; nothing if they did not."""
-        return "" if self.seconds is None else drained(self.seconds, *self.drains)
+        return "" if self.seconds is None else drain_summary(self.seconds, *self.drains)
 
 
 def _told(server: Any) -> dict[str, Any]:
