@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 __all__ = [
     "Deferred",
@@ -127,6 +127,6 @@ def drop_deferred() -> None:
         deferred.drop()
 
 
-def is_awaitable(result: object) -> bool:
+def is_awaitable(result: object) -> TypeGuard[Awaitable[Any]]:
     """Say whether *result* of a hook is to be awaited."""
     return hasattr(result, "__await__")

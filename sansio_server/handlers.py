@@ -150,7 +150,7 @@ class BaseRequestHandler:
 
 async def _settled(result: object) -> None:
     if is_awaitable(result):
-        await result  # type: ignore[misc]
+        await result
     if waiting.get() is not None:
         await settle_deferred()
 

@@ -37,7 +37,7 @@ class _LaterLogger:
 
 #: Where servers report what concerns nobody's request: overload, drains, a broken trace. It is the
 #: logger of the name "sansio_server".
-LOGGER: Final[logging.Logger] = _LaterLogger()  # type: ignore[assignment]
+LOGGER: Final[logging.Logger] = _LaterLogger()  # type: ignore[assignment]  # as good as one
 
 _RULE: Final = "-" * 40
 

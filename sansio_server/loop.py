@@ -90,7 +90,7 @@ async def request_loop(server: Serving, turns: Turns, wait: float) -> Any:
 
 
 async def _answer(answer: bool | Awaitable[bool]) -> bool:
-    return await answer if is_awaitable(answer) else bool(answer)  # type: ignore[misc]
+    return await answer if is_awaitable(answer) else bool(answer)
 
 
 def _next_turn(server: Serving, poll_interval: float | None) -> float:

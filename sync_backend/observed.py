@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer  # type: ignore[attr-defined, unused-ignore]
+    from typing_extensions import Buffer
 
     from sansio_server.hooks import ServerHooks
 

@@ -10,7 +10,8 @@ from .files import BlockingReader, BlockingWriter
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Buffer  # type: ignore[attr-defined, unused-ignore]
+
+    from typing_extensions import Buffer
 
 __all__ = ["BlockingRequest", "BlockingRuntime"]
 

@@ -170,12 +170,12 @@ class BaseServer(Interruptible):
         return in_bridge()
 
     @property
-    def runtime(self) -> Any:  # type: ignore[override]
+    def runtime(self) -> Any:  # type: ignore[override]  # not the same for all calls
         """What asynchronous handlers may await on every backend."""
         return _ON_TRIO if self._in_bridge() else super().runtime
 
     @property
-    def _carrier(self) -> Any:  # type: ignore[override]
+    def _carrier(self) -> Any:  # type: ignore[override]  # likewise
         """What gives handlers in greenlets a request that lets their task wait; None in threads."""
         return _carry if self._in_bridge() else None
 

@@ -247,7 +247,7 @@ def _is_missing(address: Any, error: OSError) -> bool:
 def _bound(
     server_class: type[TCPServer], handler: Callable[..., Any], family: int, address: Any
 ) -> TCPServer:
-    class Bound(server_class):  # type: ignore[valid-type, misc]
+    class Bound(server_class):  # type: ignore[valid-type, misc]  # a base known at run time only
         address_family = family
         # So that a server can follow another at once. For datagrams it would let several have the
         # same address at the same time, and each lose its datagrams to the next.

@@ -158,7 +158,7 @@ class Tasks(Draining):
         return serve(request, client_address)
 
     @property
-    def _carrier(self) -> Any:  # type: ignore[override]
+    def _carrier(self) -> Any:  # type: ignore[override]  # not the same for all handlers
         """What calls ``finish_request()`` where blocking handlers run; None for others."""
         handler = self.RequestHandlerClass
         if handler is self._asynchronous:

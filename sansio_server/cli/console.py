@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
             "allow_abbrev": False,
             "formatter_class": argparse.RawDescriptionHelpFormatter,
         }
-        super().__init__(**(defaults | kwargs))  # type: ignore[arg-type]
+        super().__init__(**(defaults | kwargs))  # type: ignore[arg-type]  # as argparse checks
 
     def error(self, message: str) -> NoReturn:
         """End the command.

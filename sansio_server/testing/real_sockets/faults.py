@@ -130,7 +130,7 @@ class FaultySocket(socket.socket):
 def with_faults(server_class: type, injector: Injector) -> type:
     """Return a subclass of *server_class* whose ``get_request()`` meets the faults."""
 
-    class Replayed(server_class):  # type: ignore[misc]
+    class Replayed(server_class):  # type: ignore[misc]  # a base known at run time only
         def get_request(self) -> Any:
             """Accept, unless it is to fail."""
             fault = injector.at("accept", "loop")

@@ -161,7 +161,7 @@ DATAGRAM_FAULTS: Final = (
 
 def injected(error: _E) -> _E:
     """Return *error*, marked as the work of a fault: the program under test is not to blame."""
-    error._injected = True  # type: ignore[attr-defined]
+    error._injected = True  # type: ignore[attr-defined]  # an attribute of ours
     return error
 
 

@@ -164,13 +164,13 @@ def _action(content: object, where: str) -> Action:
 
 def _mapping(content: object, where: str) -> Mapping[str, Any]:
     if not isinstance(content, dict):
-        raise ValueError(f"{where} must be an object, not {content!r}")  # noqa: TRY004
+        raise ValueError(f"{where} must be an object, not {content!r}")  # noqa: TRY004 - a file is wrong
     return content
 
 
 def _list(content: object, where: str) -> list[Any]:
     if not isinstance(content, list):
-        raise ValueError(f"{where} must be a list, not {content!r}")  # noqa: TRY004
+        raise ValueError(f"{where} must be a list, not {content!r}")  # noqa: TRY004 - a file is wrong
     return content
 
 

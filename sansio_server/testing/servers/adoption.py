@@ -136,9 +136,9 @@ class _Copies:
         )
         wrapped: Callable[..., Any] | None = function.__dict__.get("__wrapped__")
         if wrapped is None:
-            del copy.__wrapped__  # type: ignore[attr-defined]
+            del copy.__wrapped__  # type: ignore[attr-defined]  # as functools sets it
         else:
-            copy.__wrapped__ = self.of(wrapped)  # type: ignore[attr-defined]
+            copy.__wrapped__ = self.of(wrapped)  # type: ignore[attr-defined]  # as functools sets it
         return copy
 
     def _replaced(self, name: str, cell: CellType) -> CellType:

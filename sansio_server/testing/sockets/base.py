@@ -214,7 +214,7 @@ class MemorySocket:
 
     def _raw_file(self, reading: bool, writing: bool) -> Any:
         # The standard library's own, which asks no more of a socket than its methods.
-        raw = socket.SocketIO(self, "r" * reading + "w" * writing)  # type: ignore[arg-type]
+        raw = socket.SocketIO(self, "r" * reading + "w" * writing)  # type: ignore[arg-type]  # as above
         self._io_refs += 1
         return raw
 

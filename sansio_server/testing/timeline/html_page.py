@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -41,12 +41,12 @@ class Section:
     code: str = ""
 
 
-def timeline_page(moments: Sequence[Moment], title: str = "A run", **more: object) -> str:
+def timeline_page(moments: Sequence[Moment], title: str = "A run", **more: Any) -> str:
     """Return the page of one timeline.
 
     :param more: other attributes of :class:`Section`.
     """
-    return page(title, [Section("", moments, **more)])  # type: ignore[arg-type]
+    return page(title, [Section("", moments, **more)])
 
 
 def page(title: str, sections: Sequence[Section]) -> str:

@@ -33,6 +33,10 @@ EPOCH: Final = 946_684_800.0
 
 _BILLION: Final = 1_000_000_000
 
+#: Here some of their private names are needed, so that a world's threads look like all others.
+_queue: Final[Any] = queue
+_threading: Final[Any] = threading
+
 
 def _dispatching(original: Callable[..., Any], in_world: Callable[..., Any]) -> Callable[..., Any]:
     """Return what calls *in_world* with the world of the caller before the arguments, if any."""
@@ -67,7 +71,7 @@ def _sleep_in(world: World, seconds: float) -> None:
 
 
 def _simple_queue(world: World) -> Any:
-    return queue._PySimpleQueue()  # type: ignore[attr-defined]
+    return _queue._PySimpleQueue()
 
 
 def _full_name(world: World, name: str = "") -> str:
@@ -87,19 +91,19 @@ def _ppid(world: World) -> int:
     return _parents_pid() if world.current.pid is None else _own_pid()
 
 
-def _start_in(world: World, thread: Thread) -> None:
+def _start_in(world: World, thread: Any) -> None:
     """Let *thread* be an actor of the world instead of one of the system's.
 
     :raises RuntimeError: it was started before.
     """
-    if thread._started.is_set():  # type: ignore[attr-defined]
+    if thread._started.is_set():
         raise RuntimeError("threads can only be started once")
 
     def run() -> None:
         ident = get_ident()
-        before = threading._active.get(ident)  # type: ignore[attr-defined]
-        thread._ident = ident  # type: ignore[attr-defined]
-        threading._active[ident] = thread  # type: ignore[attr-defined]
+        before = _threading._active.get(ident)
+        thread._ident = ident
+        _threading._active[ident] = thread
         try:
             thread.run()
         except Unwound:
@@ -108,12 +112,12 @@ def _start_in(world: World, thread: Thread) -> None:
             world.report(world.me(), error)
         finally:
             if before is None:
-                del threading._active[ident]  # type: ignore[attr-defined]
+                del _threading._active[ident]
             else:
-                threading._active[ident] = before  # type: ignore[attr-defined]
+                _threading._active[ident] = before
 
     actor = world.spawn(thread.name, run, fresh=True)
-    thread._started.set()  # type: ignore[attr-defined]
+    thread._started.set()
 
     def join(timeout: float | None = None) -> None:
         until = math.inf if timeout is None else world.now + max(0.0, timeout)
@@ -123,8 +127,8 @@ def _start_in(world: World, thread: Thread) -> None:
             world.wait(actor.ended, until=until, why=f"thread {thread.name} to end")
 
     # On the object, so that they are right when the world has ended, too.
-    thread.join = join  # type: ignore[method-assign]
-    thread.is_alive = lambda: not actor.is_over  # type: ignore[method-assign]
+    thread.join = join
+    thread.is_alive = lambda: not actor.is_over
 
 
 #: Where a function stands, and what a world does instead.

@@ -81,7 +81,7 @@ class Actor:
         self.to_raise: BaseException | None = None
         # Its own, so that what others do has no influence on it. Strings seed alike on every
         # Python.
-        self._random = None if seed is None else random.Random(f"{seed} {name}")  # noqa: S311
+        self._random = None if seed is None else random.Random(f"{seed} {name}")  # noqa: S311 - no secret
 
     def __repr__(self) -> str:
         return f"<Actor {self.name}>"
