@@ -124,6 +124,8 @@ class Draining(Serving):
 class BlockingDraining(Draining):
     """A server whose :meth:`drain` blocks the caller until the requests have ended."""
 
+    # For programs.
+
     def drain(self, timeout: float | None = None) -> DrainReport:
         """Wait for the requests that are being served; call this after ``shutdown()``.
 
@@ -135,6 +137,8 @@ class BlockingDraining(Draining):
         """
         self.drain_report = report = self._drain(self._under_way(), timeout)
         return report
+
+    # For servers.
 
     def _drain(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
         places = [place for place in under_way if not self._is_mine(place)]
