@@ -17,7 +17,7 @@ class AcceptError(IntEnum):
     """What an error of accepting asks for."""
 
     NOTHING = 0
-    """Nobody was there after all: wait again."""
+    """No client was there after all: wait again."""
     CONNECTION = 1
     """One connection was lost before it began: go on."""
     CAPACITY = 2

@@ -19,11 +19,11 @@ DEFAULT_LIMIT: Final = 65536
 class ReadBuffer:
     """Bytes that came and were not yet taken.
 
-    Call :meth:`feed` with what came, :meth:`feed_eof` when no more will, and the ``take_…`` methods
-    for what is wanted; each returns None while it cannot be had.
+    Call :meth:`feed` with bytes that came, :meth:`feed_eof` at the end of the stream, and the
+    ``take_…`` methods for what you want; each returns None until that has come.
 
-    What came at once is kept as it came, and what is taken is copied out of it once: nothing is
-    copied that is taken whole. Only what stays when more comes is put together.
+    Bytes are kept as they came, and copied once when they are taken, or not at all if they are
+    taken as a whole. They are joined only if some are left when more come.
 
     :param limit: the most bytes a delimiter may be away.
     :ivar left: how many bytes came and were not yet taken.

@@ -1,8 +1,8 @@
-"""Awaitables that are run even where nobody awaits them.
+"""Awaitables that are run even if the program does not await them.
 
-A hook that is called through ``super()`` may have something asynchronous left to do. Overrides
-written for the standard library neither await nor return it, so it is noted when it is made, and
-the driver awaits, after the hook, what nobody has.
+A hook that is called through ``super()`` may have asynchronous work left. Overrides written for the
+standard library neither await nor return it. So it is noted when it is made, and after the hook the
+driver awaits what has not been awaited.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ waiting: Final[ContextVar[tuple[Deferred, ...] | None]] = ContextVar("waiting", 
 
 
 class Deferred:
-    """Something to await, by whoever made it or else by the driver.
+    """Something to await: by the program, or else by the driver.
 
     :param awaitable: what to await; it is awaited once.
-    :ivar taken: whether somebody has awaited this.
+    :ivar taken: whether this has been awaited.
     """
 
     __slots__ = ("_awaitable", "taken")
@@ -48,15 +48,15 @@ class Deferred:
     def take(self) -> Awaitable[Any]:
         """Return what is to be awaited, for the caller to do so at once and in its own place.
 
-        What comes later is begun by this, and what is left of it returned. Each frame less between
-        a task and what it waits for is memory and time.
+        A :class:`Later` is begun by this, and the rest of it returned: each frame between a task
+        and what it waits for costs memory and time.
         """
         self.taken = True
         awaitable = self._awaitable
         return awaitable.begin() if type(awaitable) is Later else awaitable
 
     def drop(self) -> None:
-        """Give up what was not awaited."""
+        """Close the awaitable, if it was not awaited."""
         if not self.taken:
             self.taken = True
             close = getattr(self._awaitable, "close", None)
@@ -65,9 +65,9 @@ class Deferred:
 
 
 class Later:
-    """Something to await that is not begun before.
+    """Something to await that begins only when it is awaited.
 
-    :param begin: called with *args* then; returns what is left to be awaited, or None.
+    :param begin: called with *args* then; returns the rest to await, or None.
     """
 
     __slots__ = ("_args", "_begin")
@@ -77,7 +77,7 @@ class Later:
         self._args = args
 
     def begin(self) -> Awaitable[Any]:
-        """Begin; return what is left to be awaited."""
+        """Begin; return the rest to await."""
         rest = self._begin(*self._args)
         return _NOTHING if rest is None else rest
 
@@ -94,9 +94,9 @@ _NOTHING: Final = _Nothing()
 
 
 async def settle_deferred(noted: Iterable[Deferred] = ()) -> None:
-    """Await *noted*, and then all else that was deferred here, unless somebody has awaited it.
+    """Await *noted*, and then all else that was deferred here, unless it has been awaited.
 
-    All in the order in which it was made. When one raises, those after it are given up.
+    All in the order in which they were made. If one raises, those after it are closed.
     """
     noted = (*noted, *take_deferred())
     while noted:
@@ -122,7 +122,7 @@ def take_deferred() -> tuple[Deferred, ...]:
 
 
 def drop_deferred() -> None:
-    """Give up all that was deferred here and nobody awaited: its hook has failed."""
+    """Close all that was deferred here and not awaited: its hook has failed."""
     for deferred in take_deferred():
         deferred.drop()
 

@@ -1,4 +1,4 @@
-"""Waiting for the requests under way: grace, then a cut, then the truth about who was left.
+"""Waiting for the requests under way: grace, then a cut, then a report of those left.
 
 :class:`Drain` holds the decisions. A backend asks it for the next :class:`DrainStep`, does what
 that says, waits, and asks again; at the end there is a :class:`DrainReport`.
@@ -24,7 +24,7 @@ class Straggler:
     """A request that did not end by itself before the drain's deadline.
 
     :ivar number: counts the server's requests from 1.
-    :ivar client_address: whom it served.
+    :ivar client_address: the address of its client.
     :ivar where: where it was stuck when it was cut: the stack of its thread or task, or the pid of
         its child.
     :ivar ended: whether it ended once it was cut; False for one that was left behind.
@@ -70,9 +70,9 @@ def drain_summary(seconds: float, finished: int, cut: int, left: int) -> str:
 
 @attrs.frozen
 class DrainStep:
-    """What a backend is to do next.
+    """What a backend has to do next.
 
-    :ivar cut: the requests to cut now; :meth:`Drain.cut` is to be told of each, before it is cut.
+    :ivar cut: the requests to cut now; call :meth:`Drain.cut` for each before you cut it.
     :ivar until: wait until one of the requests ends, or for this time to come.
     """
 

@@ -1,4 +1,4 @@
-"""What a trace is told of a drain: what the drain was told, and what it decided."""
+"""The trace events of a drain: what the drain was told, and what it decided."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Ending the requests under way, for every backend: waiting, cutting, telling who was left.
+"""Ending the requests under way, for every backend: waiting, cutting, reporting those left.
 
-Like the loops, it is ``async def`` and suspends only if the backend's waiting does. What is to be
-done when is decided by :class:`~sansio_server.drain.Drain`.
+Like the loops, it is ``async def`` and suspends only if the backend's waiting does.
+:class:`~sansio_server.drain.Drain` decides what to do when.
 """
 
 from __future__ import annotations

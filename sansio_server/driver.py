@@ -1,10 +1,9 @@
 """One driver for every backend: it runs hooks in the order of the table.
 
-The driver is a plain function that runs hooks as long as they do not wait; where one returns
-something to await, it becomes a coroutine, which does the rest. An event loop awaits that; a
-blocking backend runs it to its end with :func:`run_blocking`. Either way the order of the hooks,
-the handling of their errors and the tracing stand here, once, and a request whose hooks are all
-blocking costs no coroutine.
+The driver is a plain function as long as hooks do not wait. When a hook returns something to await,
+the driver returns a coroutine, which does the rest. An event loop awaits it; a blocking backend
+runs it to its end with :func:`run_blocking`. So the order of the hooks, the handling of errors and
+the tracing are here, once, and a request whose hooks are all blocking needs no coroutine.
 """
 
 from __future__ import annotations
@@ -57,12 +56,12 @@ _PLAN = tuple(
     if step in HOOKS
 )
 
-#: How often a coroutine that suspends is told off before it is closed.
+#: How often an error is raised in a coroutine that suspends, before it is closed.
 _PATIENCE = 100
 
 
 class DrivenServer(Protocol):
-    """What the driver needs of a server, beside the hooks that the table names."""
+    """What the driver needs of a server, besides the hooks that the table names."""
 
     trace: Trace | None
     request_timeout: float | None
@@ -104,7 +103,7 @@ class DrivenServer(Protocol):
         """Add an event to the trace, if there is one."""
 
     def _end_early(self, place: Place) -> None:
-        """Let who serves *place* come to an end: it was cut before its request was in hand."""
+        """End the serving of *place*, which was cut before its request began to be served."""
 
     def _release(self, place: Place) -> None:
         """Give back the place of a request that is over."""
@@ -113,7 +112,7 @@ class DrivenServer(Protocol):
 def start_request(
     server: DrivenServer, request: Any, client_address: Any, entry: Step = Step.VERIFY
 ) -> Rest:
-    """Take *request* in, and drive it until it is given to somebody, or over, or has to wait.
+    """Take *request* in, and drive it until it is handed on, or over, or has to wait.
 
     Call this in the serve loop, for each request that ``get_request()`` returned, and await what
     this returns, or :func:`run_blocking` it, before the next.
@@ -128,7 +127,7 @@ def take_in(server: DrivenServer, request: Any, client_address: Any) -> Place:
     """Return a place for *request*, which has just come.
 
     Call this in the serve loop, before the next request, where something else is to :func:`drive`
-    this one: a task, as a rule. :func:`start_request` does both.
+    this one: usually a task. :func:`start_request` does both.
     """
     place = server._ledger.take(
         server._request_key(request), client_address, server._now(), server.request_timeout
@@ -152,7 +151,7 @@ def continue_request(
     ``Step.FINISH`` in a thread, a child, a task; and await what it returns, or
     :func:`run_blocking` it.
 
-    :param worker: who runs this, as the backend knows them; see :class:`~.ledger.Place`.
+    :param worker: what serves the request, see :class:`~.ledger.Place`.
     :param place: the place of *request*, where it is known; it may have been given back since.
     :raises BaseException: from ``Step.HERE``, what ``finish_request`` raised; from either entry,
         what a hook raised and no ``handle_error`` dealt with.

@@ -1,4 +1,4 @@
-"""What this package raises, beside the built-in exceptions that fit."""
+"""The exceptions of this package; where a built-in one fits, that is raised."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ __all__ = ["IllegalTransition", "IncompleteRead", "LineTooLong", "SuspendedError
 
 
 class IllegalTransition(RuntimeError):
-    """An event reached a server in a state that has no row for it.
+    """An event was put to a server in a state that has no row for it.
 
-    This is a mistake in a backend, never in a program that uses one.
+    This is a bug in a backend, never in a program that uses one.
     """
 
 
@@ -17,7 +17,7 @@ class SuspendedError(RuntimeError):
 
     A blocking backend runs ``async def`` handlers to their end without an event loop. What such a
     handler awaits must therefore be its own coroutines or its request, ``rfile`` and ``wfile``; the
-    error is raised at the very ``await`` that asked for more.
+    error is raised at the ``await`` of anything else.
     """
 
 

@@ -35,22 +35,22 @@ class _LaterLogger:
         return getattr(logging.getLogger("sansio_server"), name)
 
 
-#: Where servers report what concerns nobody's request: overload, drains, a broken trace. It is the
-#: logger of the name "sansio_server".
+#: Where servers report what does not belong to a single request: overload, drains, a trace that
+#: raises. It is the logger named "sansio_server".
 LOGGER: Final[logging.Logger] = _LaterLogger()  # type: ignore[assignment]  # as good as one
 
 _RULE: Final = "-" * 40
 
-#: What is decided by the limits.
+#: Events that depend on the limits: these are told to a trace before, if they have changed.
 _LIMITED: Final = frozenset({TraceKind.ACCEPT, TraceKind.OVERLOAD, TraceKind.WAIT, TraceKind.DRAIN})
 
 _T = TypeVar("_T")
 
 
 class _shown(Generic[_T]):  # noqa: N801 - a decorator, as property is one
-    """A property that a program's own attribute of the same name may stand in for.
+    """A property that an attribute of the program may replace.
 
-    Servers written for the standard library know nothing of ours, and have names of their own.
+    Servers written for the standard library may use the same name for something of their own.
     """
 
     def __init__(self, function: Callable[[Any], _T]) -> None:
@@ -79,7 +79,7 @@ class ServerHooks:
     timeout: float | None = None
     #: The most requests open at once; None for no limit. See :class:`~sansio_server.limits.Limits`.
     max_connections: int | None = None
-    #: What becomes of clients beyond that: "wait" or "shed".
+    #: What happens to clients beyond that: "wait" or "shed".
     when_full: WhenFull = "wait"
     #: Seconds after which a request is cut; None for never.
     request_timeout: float | None = None
@@ -112,7 +112,7 @@ class ServerHooks:
         self._lifecycle = Lifecycle()
         self._known_callable: Any = None  # the handler, and what was once found out about it
         self._adapts = False
-        #: Who is to be told when a place becomes free; anything that tells one from another.
+        #: Those to be told when a place becomes free, each as any hashable that identifies it.
         self._awaiting: set[Any] = set()
         #: The places of the requests that are open.
         self._ledger = Ledger(self._new_lock(), self._release)
@@ -120,7 +120,7 @@ class ServerHooks:
 
     @_shown
     def counters(self) -> Counters:
-        """What became of the requests so far; see :class:`~sansio_server.ledger.Counters`."""
+        """How many requests came, and how they ended; see :class:`~.ledger.Counters`."""
         return self._ledger.counters
 
     @_shown
@@ -156,7 +156,7 @@ class ServerHooks:
         return None
 
     def _request_key(self, request: Any) -> Hashable:
-        """Return what tells *request* from all other open ones, and survives wrapping it."""
+        """Return a key that no other open request has, and that stays the same if it is wrapped."""
         return id(request)
 
     def _async_request(self, request: Any) -> Any:

@@ -1,9 +1,9 @@
-"""Who is being served: a place for each open request, and counters of what became of them.
+"""The open requests: a place for each, and counters of how requests ended.
 
-A place is taken when a request is accepted and given back when it is closed, by whatever object it
-has become. Places are found by a *key* that the backend derives from the request (the descriptor
-of a socket, which survives wrapping it in TLS); a key that comes up again proves that its former
-holder is gone.
+A place is taken when a request is accepted and given back when it is closed, even if a hook has
+wrapped the request meanwhile. Places are found by a *key* that the backend derives from the
+request (the descriptor of a socket, which survives wrapping it in TLS). If a key comes up again,
+its former holder must be closed.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ __all__ = ["Counters", "Ledger", "Place", "add_counters", "current", "in_hand"]
 
 @attrs.define
 class Counters:
-    """How many requests came, and what became of them, since the server was made."""
+    """How many requests came, and how they ended, since the server was made."""
 
     accepted: int = 0
     """requests that ``get_request()`` returned"""
     refused: int = 0
     """requests that ``verify_request()`` refused"""
     shed: int = 0
-    """requests closed unserved, since ``max_connections`` were open"""
+    """requests closed unserved, because ``max_connections`` were open"""
     closed: int = 0
     """requests that are over, for whatever reason"""
     errors: int = 0
-    """exceptions that hooks raised, but for the cancellation of requests that were cut"""
+    """exceptions that hooks raised, except the cancellation of requests that were cut"""
     cut: int = 0
     """requests cut by ``request_timeout`` or at the end of a drain"""
     connection_errors: int = 0
     """connections that were lost before they could be accepted"""
     capacity_errors: int = 0
-    """accepts that failed since the machine was full"""
+    """accepts that failed because the machine was full"""
 
 
 def add_counters(*several: Counters) -> Counters:
@@ -58,15 +58,17 @@ class Place:
     :ivar since: when it was accepted, in seconds on the server's clock.
     :ivar deadline: when it is to be cut; ``math.inf`` for never.
     :ivar request: the request while a hook has it in hand, so that it can be cut.
-    :ivar worker: who has it in hand, as the backend knows them: a thread, a task, a child's pid.
+    :ivar worker: what serves it, in the form that the backend uses: a thread, a task, a child's
+        pid.
     :ivar open: whether the request is not yet closed.
     :ivar in_place: whether it is served inside ``process_request``.
-    :ivar cut: whether somebody gave it up.
-    :ivar lent: whether somebody else than the serve loop has begun to serve it, and will close it.
+    :ivar cut: whether it was cut.
+    :ivar lent: whether a thread other than the serve loop's has begun to serve it, and will close
+        it.
     :ivar passed_back: whether an exception went on to ``process_request`` after the request was
         closed in place.
-    :ivar stopped: whether a stop was asked for since it came.
-    :ivar stop_ends_input: whether that is to end what there is to read.
+    :ivar stopped: whether a stop was requested since it came.
+    :ivar stop_ends_input: whether a stop is to end its input.
     """
 
     __slots__ = (
@@ -102,16 +104,16 @@ class Place:
         return f"<Place {self.number} of {self.client_address!r}>"
 
 
-#: The place of the request that hooks in this context have in hand; the driver sets it.
+#: The place of the request for which hooks run in this context; the driver sets it.
 current: Final[ContextVar[Place | None]] = ContextVar("current", default=None)
 
 
 def in_hand() -> Place:
-    """Return the place of the request that hooks in this context have in hand.
+    """Return the place of the request for which hooks run in this context.
 
     Call this where a hook is being run, such as in a ``carrier``.
 
-    :raises LookupError: they have none.
+    :raises LookupError: no hook is being run.
     """
     place = current.get()
     if place is None:
@@ -124,9 +126,9 @@ class Ledger:
 
     Taking and giving back are single operations on a dict, which threads may do side by side: a
     lock would cost as much as all the rest. A key may come up again before its former place is
-    given back, by a descriptor that is closed and used anew in between.
+    given back: a descriptor may be closed and reused in between.
 
-    :param lock: held for what is rarer; give one where requests are served in several threads.
+    :param lock: held during rarer operations; needed if several threads serve requests.
     :param release: called with a place whose key has come up again, to give it back.
     """
 
@@ -154,13 +156,13 @@ class Ledger:
 
     @property
     def counters(self) -> Counters:
-        """What became of the requests until now."""
+        """How many requests came, and how they ended, until now."""
         return Counters(*self.totals())
 
     def totals(self) -> tuple[int, ...]:
         """Return the fields of :attr:`counters`, in their order, without making an object.
 
-        For those who share them with another process.
+        Cheap enough to share them with another process again and again.
         """
         c = self._counters
         return (
@@ -221,9 +223,9 @@ class Ledger:
         return place
 
     def reserve(self, number: int, client_address: Any, since: float, deadline: float) -> Place:
-        """Return a place as another ledger had it, with *number* for its key.
+        """Take a place for a request that another ledger had, with *number* as its key.
 
-        To be done in order of the numbers, and then :meth:`number_from`.
+        To be called in the order of the numbers, and :meth:`number_from` after the last.
         """
         self.number_from(number)
         place = self.take(number, client_address, since)
@@ -251,8 +253,8 @@ class Ledger:
     def find(self, key: Hashable) -> Place | None:
         """Return the place of the request with this key.
 
-        A key that is not known, asked for while a hook has :data:`current` in hand, is taken to be
-        another name of that one: the hook has wrapped it.
+        If the key is not known and a hook runs for a request (see :data:`current`), the hook is
+        assumed to have wrapped that one: the key becomes another name of its place.
         """
         place = self._places.get(key)  # as a rule it is there, and a call costs more than this
         if place is None:
@@ -306,7 +308,7 @@ class Ledger:
             setattr(self._counters, reason, getattr(self._counters, reason) + by)
 
     def kept(self) -> list[Place]:
-        """Return the places that no hook and no worker has in hand: an override keeps them."""
+        """Return the places that neither a hook nor a worker serves: an override keeps them."""
         return [place for place in self if place.request is None and place.worker is None]
 
     def next_deadline(self) -> float:

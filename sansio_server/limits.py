@@ -82,7 +82,7 @@ class Limits:
     """How much a server takes on, and for how long.
 
     :param max_connections: the most requests open at once; None for no limit.
-    :param when_full: what becomes of clients beyond that: ``"wait"`` leaves them in the listener's
+    :param when_full: what happens to clients beyond that: ``"wait"`` leaves them in the listener's
         queue, ``"shed"`` accepts and closes them at once.
     :param request_timeout: seconds from accept after which a request is cut; None for never.
     :param drain_timeout: seconds that a drain waits before it cuts; None to wait for ever.

@@ -41,8 +41,8 @@ async def serve_loop(server: Serving, turns: Turns, poll_interval: float | None)
 
     Call this after the event SERVE.
 
-    :param poll_interval: seconds between two calls of ``service_actions()`` while nobody comes,
-        where that hook needs them; None to call it only when something happens.
+    :param poll_interval: seconds between two calls of ``service_actions()`` while no client comes,
+        if that hook needs them; None to call it only when something happens.
     """
     lifecycle, ledger = server._lifecycle, server._ledger
     may_be_there = turns.tries_first

@@ -1,11 +1,12 @@
 """The lifecycle of one request: its steps, their outcomes, and the table that joins them.
 
-A request stands at a :class:`Step`. The step names the hook to run; what became of that hook is an
-:class:`Outcome`; the table says which step is next. Nothing else in this project states the order
-of the hooks: the driver reads it here, the diagrams are drawn from it, the tests enumerate it.
+A request is at a :class:`Step`, which names the hook to run. How that hook ended is an
+:class:`Outcome`. The table says which step comes next. Nothing else in this project states the
+order of the hooks: the driver reads it here, the diagrams are drawn from it, and the tests try each
+step with each outcome.
 
 The table is stateless on purpose. A hook may wrap the request, queue it, keep it or close it, so
-nothing is ever looked up by the request object: whoever carries a request carries its step.
+nothing is ever looked up by the request object: the code that handles a request holds its step.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Step(IntEnum):
     REPORT = 7
     """Tell ``handle_error`` that closing failed; there is no second close."""
     GIVEN = 8
-    """``process_request`` took the request over."""
+    """``process_request`` took the request over, and is responsible for it."""
     RAISED = 9
     """The exception goes back through ``process_request``, which called for this."""
     CLOSED = 10
@@ -54,18 +55,18 @@ class Step(IntEnum):
 
 
 class Outcome(IntEnum):
-    """What became of a hook."""
+    """How a hook ended."""
 
     OK = 0
     """It returned."""
     REFUSED = 1
-    """``verify_request`` returned something false."""
+    """``verify_request`` returned a false value."""
     FAILED = 2
     """It raised an :class:`Exception`."""
     ESCAPED = 3
     """It raised another :class:`BaseException`: KeyboardInterrupt, SystemExit, a cancellation."""
     OVER = 4
-    """An exception came through it, and the request was closed in place, or is somebody else's."""
+    """An exception came through it, but the request was closed in place or is served elsewhere."""
 
 
 _S, _O = Step, Outcome
@@ -114,8 +115,8 @@ HOOKS: Final[Mapping[Step, tuple[str, bool]]] = MappingProxyType(
 #: Where a request may enter the table.
 ENTRIES: Final = frozenset({_S.VERIFY, _S.HERE, _S.FINISH, _S.SHED})
 
-#: Steps that tell somebody about an exception. An exception that leads to one of them has been
-#: dealt with; every other goes on to whoever drives the request, once the table has been walked.
+#: Steps that report an exception. An exception that leads to one of them counts as dealt with;
+#: every other is raised to the caller of the driver once the rest of the table has been walked.
 REPORTING_STEPS: Final = frozenset({_S.ERROR, _S.REPORT})
 
 #: Steps that no row leaves.

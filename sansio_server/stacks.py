@@ -1,4 +1,4 @@
-"""Where a thread or a coroutine stands, for those who report who would not end."""
+"""The stack of a thread or a coroutine, for reports of those that would not end."""
 
 from __future__ import annotations
 

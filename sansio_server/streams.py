@@ -151,7 +151,7 @@ class AsyncWriter:
             await self.write(line)
 
     def unsent(self) -> bool:
-        """Say whether there is something to :meth:`flush`; who overrides the one does the other."""
+        """Say whether there is something to :meth:`flush`; override both or neither."""
         return bool(self._pending)
 
     async def flush(self) -> None:

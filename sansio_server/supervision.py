@@ -1,8 +1,8 @@
-"""Worker processes and their supervision: who is to be started, when, who to stop, cut or kill.
+"""Worker processes and their supervision: which to start, stop, cut or kill, and when.
 
-:class:`Supervision` holds the decisions. Somebody who can fork tells it what happened, asks for the
+:class:`Supervision` holds the decisions. The code that forks tells it what happened, asks for the
 next step, does what that says, and waits until :meth:`Supervision.next_deadline`. It does no I/O,
-knows no process, and is for one thread.
+touches no process, and is for one thread.
 """
 
 from __future__ import annotations
@@ -155,9 +155,9 @@ class Fate(Enum):
     """How a worker came to its end."""
 
     LEFT = "left"
-    """By itself: it was told to stop, or had said that it would."""
+    """It was told to stop, or had announced its end."""
     DIED = "died"
-    """Nobody had asked for it."""
+    """By itself, though it was not told to stop."""
     CUT = "cut"
     """It was told to stop, and left only when its requests were cut."""
     KILLED = "killed"
@@ -195,7 +195,7 @@ class Worker:
     :ivar deadline: when the time of that state is over; ``math.inf`` for never.
     :ivar served: whether it has said that it serves.
     :ivar was_cut: whether it had to be told to cut requests.
-    :ivar process: what the one who started it knows it by: its pid, as a rule.
+    :ivar process: set and used only by the code that started it, such as its pid.
     """
 
     number: int
