@@ -84,8 +84,15 @@ class Described(NamedTuple):
 # From reStructuredText, as docstrings have it, to Markdown.
 
 _ROLE: Final = re.compile(r":(?P<role>class|meth|func|attr|data|exc|mod):`(?P<target>[^`]+)`")
-_FIELD: Final = re.compile(r":(?P<kind>param|raises|ivar) (?P<name>[^:]+): (?P<text>.*)")
-_FIELD_FORMS: Final = {"param": "- *{}*: {}", "raises": "- raises `{}`: {}", "ivar": "- `{}`: {}"}
+_FIELD: Final = re.compile(
+    r":(?P<kind>param|raises|ivar|returns)(?: (?P<name>[^:]+))?: (?P<text>.*)"
+)
+_FIELD_FORMS: Final = {
+    "param": "- *{}*: {}",
+    "raises": "- raises `{}`: {}",
+    "ivar": "- `{}`: {}",
+    "returns": "- returns{}: {}",
+}
 
 
 def _role(match: re.Match[str]) -> str:
@@ -112,7 +119,9 @@ def markdown(docstring: str | None) -> str:
             in_table = False
             lines.append("```")
         if match := _FIELD.match(line):
-            lines.append(_inline(_FIELD_FORMS[match["kind"]].format(match["name"], match["text"])))
+            lines.append(
+                _inline(_FIELD_FORMS[match["kind"]].format(match["name"] or "", match["text"]))
+            )
             in_field = True
         elif in_field and line.startswith(" "):
             lines.append("  " + _inline(line.strip()))

@@ -44,6 +44,8 @@ DOCSTRING = """Do ``this`` with *that*, as :meth:`~sansio_server.drain.Drain.ste
     :param that: what :class:`.Step` says,
         and more.
     :raises OSError: never.
+    :returns: None, if there is
+        nothing.
     """
 
 MARKDOWN = """Do `this` with *that*, as `step()` does.
@@ -56,7 +58,9 @@ one   two
 
 - *that*: what `Step` says,
   and more.
-- raises `OSError`: never."""
+- raises `OSError`: never.
+- returns: None, if there is
+  nothing."""
 
 
 def test_docstrings_become_markdown() -> None:
