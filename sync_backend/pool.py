@@ -51,8 +51,8 @@ class PoolMixIn(_Server):
 
     Put this before the server class in the bases. All hooks of a request run in the thread that
     accepted it, ``get_request()`` by one thread at a time unless it is the server's own.
-    ``serve_forever()`` itself serves nobody: it calls ``service_actions()``, cuts what is overdue,
-    and ends the pool.
+    ``serve_forever()`` itself serves no client: it calls ``service_actions()``, cuts requests that
+    are overdue, and ends the pool.
     """
 
     #: The most threads, and so the most requests at once. They are started as they are needed.

@@ -45,8 +45,8 @@ class PreforkMixIn(SharedListenerMixIn):
     """Serve requests in worker processes, each of which accepts, serves, and accepts again.
 
     Put this before the server class, or before ``PoolMixIn`` or ``ThreadingMixIn`` and the server
-    class. ``serve_forever()`` itself serves nobody: it looks after the workers. They share the
-    listener, so that a client who waits for one is let in by another when that one ends.
+    class. ``serve_forever()`` itself serves no client: it supervises the workers. They share the
+    listener, so a waiting client is accepted by another worker if one ends.
     """
 
     #: How many workers there are; None for as many as there are processors to run on.

@@ -109,7 +109,7 @@ class SocketHooks(ServerHooks):
     def get_request(self) -> Any:
         """Accept a client; return its socket and address.
 
-        :raises OSError: nobody is there, or the connection failed.
+        :raises OSError: no client is there, or the connection failed.
         """
         listener = self.socket
         if type(listener) is socket.socket and _ACCEPT is not None:

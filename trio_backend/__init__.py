@@ -1,8 +1,8 @@
 """The servers of ``socketserver``, with the same hooks and the same handlers, in trio nurseries.
 
-``await nursery.start(serve_tcp, Handler, 9999)`` is the short form; the classes are there for whom
-the short form is too short. Handlers may be asynchronous or blocking. Programs that know nothing of
-trio use :mod:`trio_backend.blocking`.
+``await nursery.start(serve_tcp, Handler, 9999)`` is the short form; use the classes for more
+control. Handlers may be asynchronous or blocking. Programs that know nothing of trio use
+:mod:`trio_backend.blocking`.
 """
 
 from __future__ import annotations

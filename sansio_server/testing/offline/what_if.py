@@ -67,7 +67,7 @@ class DrainOutcome:
 
 @attrs.frozen
 class Projection:
-    """What becomes of those who came, under certain limits. Times are since the recording began.
+    """How the clients of a recording fare under certain limits; times count from its beginning.
 
     :ivar changes: the limits that are not those of the recording.
     :ivar came: how many came.

@@ -86,7 +86,7 @@ def backend_named(name: str) -> RealBackend:
 
 
 def on_backend(server_class: type | None, way: RealBackend) -> type:
-    """Return *server_class* made anew on the classes of a backend, and with its way of serving.
+    """Return *server_class*, derived again from the classes of a backend and its way of serving.
 
     :param server_class: None for the plain TCP server.
     :raises TypeError: it is no class of servers, or one that the backend does not have.

@@ -64,8 +64,8 @@ def replay(
 
     :param handler: as for a server.
     :param backend: a key of :data:`~.backends.REAL_BACKENDS`.
-    :param server_class: the class to serve with, made anew on those of the backend; None for the
-        backend's own.
+    :param server_class: the class to serve with, derived again from those of the backend; None for
+        the backend's own.
     :param invariants: what else must hold, beside what always must.
     :param attributes: set on a subclass of it.
     :param patience: seconds after which a client that waits counts as stuck.

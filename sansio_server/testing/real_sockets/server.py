@@ -35,7 +35,7 @@ class RealServer:
 
     :param handler: the handler: a class, blocking or asynchronous, or any callable.
     :param server_class: a class of servers, of ``socketserver`` or any backend, or derived from
-        one; it is made anew on the classes of *backend*. None for the plain TCP server.
+        one; it is derived again from the classes of *backend*. None for the plain TCP server.
     :param backend: a key of :data:`~.backends.REAL_BACKENDS`.
     :param patience: seconds that anything may take, where the test names no time.
     :param attributes: attributes of the server, such as ``max_connections=2``.

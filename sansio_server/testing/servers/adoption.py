@@ -1,4 +1,4 @@
-"""Server classes made for another backend, made anew on other bases.
+"""Server classes written for one backend, derived again from the bases of another.
 
 A class cannot be given other bases, and its methods know it by name: ``super()`` without arguments
 looks up ``__class__``, which the compiler has bound. So each class of the program's between the

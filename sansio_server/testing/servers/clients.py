@@ -45,8 +45,8 @@ class _Base:
 class StreamClient(_Base):
     """A client with a connection, on a socket of any kind.
 
-    What waits raises :exc:`TimeoutError` after *timeout* seconds, however much has come meanwhile;
-    that is kept for the next to ask for it.
+    A method that waits raises :exc:`TimeoutError` after *timeout* seconds. What has come by then is
+    kept for the next call.
 
     :param socket: with the methods of Python's sockets.
     :param patience: seconds to wait where a method is given no *timeout*; None for any time.
@@ -157,10 +157,10 @@ class StreamClient(_Base):
 class Client(StreamClient):
     """A client with a connection, in a world.
 
-    What waits raises :class:`~.errors.Deadlock` when nobody will ever answer, and
-    :exc:`TimeoutError` when nobody has in *timeout* seconds of the world's time.
+    A method that waits raises :class:`~.errors.Deadlock` if no answer can ever come, and
+    :exc:`TimeoutError` if none has come after *timeout* seconds of the world's time.
 
-    :param world: where it lives.
+    :param world: the world that it is part of.
     :param name: what the timeline calls it.
     :param family: AF_INET, AF_INET6 or AF_UNIX.
     """
@@ -186,7 +186,7 @@ class PacketClient(_Base):
     """A client that sends datagrams, on a socket of any kind.
 
     :param socket: with the methods of Python's sockets.
-    :param server_address: whom it sends to.
+    :param server_address: the address it sends to.
     :param patience: seconds to wait where :meth:`recv` is given no *timeout*; None for any time.
     """
 
@@ -215,7 +215,7 @@ class DatagramClient(PacketClient):
 
     :param world: where it lives.
     :param name: what the timeline calls it.
-    :param server_address: whom it sends to.
+    :param server_address: the address it sends to.
     :param family: AF_INET, AF_INET6 or AF_UNIX.
     """
 

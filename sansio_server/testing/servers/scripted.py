@@ -32,7 +32,7 @@ class ScriptedServer:
 
     :param handler: the handler: a class, blocking or asynchronous, or any callable.
     :param server_class: a class of ``socketserver`` or of any backend, or derived from one, which
-        is made anew on bases in memory; see :func:`~.adoption.in_memory`.
+        is derived again from bases in memory; see :func:`~.adoption.in_memory`.
     :param address: where to serve; None for any address of the class's family.
     :param seed: what is drawn from it decides who moves next; None for first come, first served.
     :param faults: what goes wrong: faults and rules, which *seed* draws from, or what decides by

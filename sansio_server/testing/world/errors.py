@@ -6,7 +6,7 @@ __all__ = ["Deadlock", "LeftBehind", "Stuck", "Unwound"]
 
 
 class Deadlock(RuntimeError):
-    """Somebody waits for what will never come: nobody can move, and no time will change that.
+    """Something waits for an event that will never come: no actor can move, now or later.
 
     The message says who waits, for what, and where.
     """
