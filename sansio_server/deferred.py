@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextvars import ContextVar
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, TypeVar
 
 __all__ = [
+    "DONE",
     "Deferred",
     "Later",
+    "as_coroutine",
     "drop_deferred",
     "is_awaitable",
     "settle_deferred",
     "take_deferred",
     "waiting",
 ]
+
+_T = TypeVar("_T")
 
 #: What was deferred in this context and not yet settled; None for nothing.
 #: A tuple, since contexts are copied: what a task defers is not for the one that started it.
@@ -79,18 +83,19 @@ class Later:
     def begin(self) -> Awaitable[Any]:
         """Begin; return the rest to await."""
         rest = self._begin(*self._args)
-        return _NOTHING if rest is None else rest
+        return DONE if rest is None else rest
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.begin().__await__()
 
 
-class _Nothing:
+class _Done:
     def __await__(self) -> Generator[Any, Any, None]:
         yield from ()
 
 
-_NOTHING: Final = _Nothing()
+#: What may be awaited of something that is done.
+DONE: Final[Awaitable[None]] = _Done()
 
 
 async def settle_deferred(noted: Iterable[Deferred] = ()) -> None:
@@ -125,6 +130,11 @@ def drop_deferred() -> None:
     """Close all that was deferred here and not awaited: its hook has failed."""
     for deferred in take_deferred():
         deferred.drop()
+
+
+async def as_coroutine(awaitable: Awaitable[_T]) -> _T:
+    """Return the result of *awaitable*; a coroutine, for callers that need one."""
+    return await awaitable
 
 
 def is_awaitable(result: object) -> TypeGuard[Awaitable[Any]]:

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from sansio_server.deferred import is_awaitable
+from sansio_server.deferred import as_coroutine, is_awaitable
 from sansio_server.driver import continue_request, drive, place_of, run_blocking, take_in
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
@@ -125,7 +125,7 @@ class BaseServer(Controlled, Draining):
         try:
             pair = self.get_request()
             if type(pair) is not tuple and is_awaitable(pair):
-                pair = self._run(_await(pair))
+                pair = self._run(as_coroutine(pair))
         except BlockingIOError:
             return None  # as most often when it was tried without knowing: say no more
         except OSError as error:
@@ -295,7 +295,3 @@ class _Turns:
             self._fetched = self._server._next_request()
             self.let_in = self._let_fetched_in
         return True
-
-
-async def _await(awaitable: Any) -> Any:
-    return await awaitable

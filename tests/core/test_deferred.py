@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from sansio_server.deferred import (
+    DONE,
     Deferred,
     Later,
+    as_coroutine,
     drop_deferred,
     is_awaitable,
     settle_deferred,
@@ -198,8 +200,17 @@ def test_awaitables_are_told_by_their_method() -> None:
             yield
 
     coroutine = Log().note("one")
-    assert is_awaitable(coroutine)
-    assert is_awaitable(Awaitable())
+    assert all(map(is_awaitable, (coroutine, Awaitable())))
     coroutine.close()
     for result in (None, True, 1, "text", (1, 2), object(), Log().note):
         assert not is_awaitable(result)
+
+
+def test_any_awaitable_can_be_had_as_a_coroutine() -> None:
+    class Ready:
+        def __await__(self) -> Generator[Any, Any, str]:
+            yield from ()
+            return "ready"
+
+    assert run_blocking(as_coroutine(Ready())) == "ready"
+    assert run_blocking(as_coroutine(DONE)) is None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from sansio_server.deferred import is_awaitable
+from sansio_server.deferred import DONE, as_coroutine, is_awaitable
 from sansio_server.draining import BlockingDraining
 from sansio_server.driver import continue_request, place_of, run_blocking, start_request
 from sansio_server.ledger import Place
@@ -178,7 +178,7 @@ class BaseServer(BlockingDraining):
         try:
             pair = self.get_request()
             if type(pair) is not tuple and is_awaitable(pair):
-                pair = run_blocking(_await(pair))
+                pair = run_blocking(as_coroutine(pair))
         except BlockingIOError:
             return None
         except OSError as error:
@@ -197,7 +197,7 @@ class BaseServer(BlockingDraining):
         me = self.world.me()
         with self._as(me, place), self._watching(place, entry):
             run_blocking(continue_request(self, entry, request, client_address, me))
-        return _DONE
+        return DONE
 
     @contextmanager
     def _as(self, actor: Actor, place: Place) -> Iterator[None]:
@@ -298,17 +298,3 @@ class BaseServer(BlockingDraining):
 
     def __exit__(self, *args: object) -> None:
         self.server_close()
-
-
-class _Done:
-    """What may be awaited of something that is done."""
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        yield from ()
-
-
-_DONE: Final = _Done()
-
-
-async def _await(awaitable: Any) -> Any:
-    return await awaitable
