@@ -16,8 +16,8 @@ from sansio_server.deferred import Deferred
 
 from .base import BaseServer
 from .bridged import BridgedRequest
-from .stream import in_time
 from .tasks import settled
+from .time_limits import in_time
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

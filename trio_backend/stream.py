@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
@@ -14,11 +14,12 @@ import trio
 from .errors import as_sockets, as_streams
 from .files import TrioReader, TrioWriter
 from .gathering import LARGEST, Gathering
+from .time_limits import in_time
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["TrioRequest", "awaited", "in_time"]
+__all__ = ["TrioRequest", "awaited"]
 
 _T = TypeVar("_T")
 
@@ -470,21 +471,6 @@ class _Pauses:
     async def wait(self, _: Any) -> None:
         await trio.sleep(self._seconds)
         self._seconds = min(2 * self._seconds, _PAUSE_LARGEST)
-
-
-@contextmanager
-def in_time(seconds: float | None) -> Iterator[None]:
-    """Let what is awaited inside take *seconds* at most; None for any time.
-
-    :raises TimeoutError: it took longer.
-    """
-    if seconds is None:
-        yield
-        return
-    with trio.move_on_after(seconds) as scope:
-        yield
-    if scope.cancelled_caught:
-        raise TimeoutError("timed out") from None  # the cancellation is how, not why
 
 
 async def _retry(

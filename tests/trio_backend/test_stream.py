@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from tests.trio_backend.streams import MUCH, connected, doing, drain, fill, results_of
-from trio_backend.stream import TrioRequest, awaited, in_time
+from trio_backend.stream import TrioRequest, awaited
 
 Call = Callable[[TrioRequest], Awaitable[Any]]
 
@@ -165,19 +165,6 @@ async def test_without_waiting_what_has_room_is_sent(
     assert MUCH.startswith(came)
     await request.sendall(kind(b"short"))
     assert drain(theirs) == b"short"
-
-
-async def test_in_time_raises_only_for_its_own_time(autojump_clock: trio.abc.Clock) -> None:
-    with in_time(None):
-        await trio.sleep(1000)
-    with in_time(3):
-        await trio.sleep(2)
-    with pytest.raises(TimeoutError, match="timed out"), in_time(3):
-        await trio.sleep(4)
-    assert trio.current_time() == pytest.approx(1005)
-    with trio.move_on_after(1) as outer, in_time(3):
-        await trio.sleep(4)
-    assert outer.cancelled_caught
 
 
 # Receiving and sending.
