@@ -18,8 +18,8 @@ from sansio_server.handlers import (
 from .base import BaseServer
 from .listeners import ListenerServer
 from .serve import Service, serve_listeners, serve_tcp, serve_udp
+from .socket_request import TrioRequest
 from .sockets import TCPServer, UDPServer
-from .stream import TrioRequest
 
 __all__ = [
     "BaseRequestHandler",

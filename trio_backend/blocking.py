@@ -25,7 +25,7 @@ from sansio_server.handlers import (
 )
 
 from .blocking_base import BaseServer
-from .bridged import BridgedRequest
+from .bridged_request import BridgedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -26,14 +26,14 @@ from sansio_server.loop import request_loop, serve_loop
 from sync_backend.control import Loop
 
 from .alarm import Alarm
-from .bridged import BridgedRequest
+from .bridged_request import BridgedRequest
 from .carriers import BlockingHandlers, check_carrier
 from .crew import Green, GreenCrew
-from .green import GreenRequest
+from .greenlet_request import GreenRequest
 from .interrupts import Interruptible
 from .runtime import TrioRuntime
 from .signals import SignalErrors
-from .stream import TrioRequest, awaited
+from .socket_request import TrioRequest, awaited
 
 __all__ = ["BaseServer"]
 

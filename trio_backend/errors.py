@@ -14,11 +14,15 @@ __all__ = ["as_sockets", "as_streams"]
 
 @contextmanager
 def as_sockets() -> Iterator[None]:
-    """Tell what trio says of a closed socket as sockets do."""
+    """Tell errors of trio's as sockets do."""
     try:
         yield
     except trio.ClosedResourceError:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+    except trio.BrokenResourceError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
 
 
 @contextmanager

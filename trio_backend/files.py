@@ -16,7 +16,7 @@ from sansio_server.buffers import ReadBuffer
 from sansio_server.streams import AsyncReader, AsyncWriter
 
 if TYPE_CHECKING:
-    from .stream import TrioRequest
+    from .socket_request import TrioRequest
 
 __all__ = ["GIVES_WAY_AFTER", "TrioReader", "TrioWriter"]
 

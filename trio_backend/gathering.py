@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 if TYPE_CHECKING:
-    from .stream import TrioRequest
+    from .socket_request import TrioRequest
 
 __all__ = ["LARGEST", "Gathering"]
 

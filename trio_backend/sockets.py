@@ -12,9 +12,9 @@ from sync_backend.observed import observe
 from sync_backend.socket_hooks import DatagramHooks, SocketHooks
 
 from .base import BaseServer
-from .bridged import BridgedRequest
-from .green import GreenRequest
-from .stream import TrioRequest, awaited
+from .bridged_request import BridgedRequest
+from .greenlet_request import GreenRequest
+from .socket_request import TrioRequest, awaited
 
 __all__ = ["TCPServer", "UDPServer"]
 

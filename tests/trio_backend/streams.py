@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import attrs
 import trio
 import trio.testing
 
-from trio_backend.stream import TrioRequest, awaited
+from trio_backend.socket_request import TrioRequest, awaited
 
 MUCH = bytes(range(256)) * 4096
 
@@ -67,3 +68,40 @@ def connected() -> Iterator[tuple[TrioRequest, socket.socket]]:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield awaited(ours), theirs
+
+
+class NoHalfClose(trio.abc.Stream):
+    """A stream that cannot end its output alone; and that fails as it is told to."""
+
+    def __init__(self, failure: BaseException | None = None) -> None:
+        self.failure = failure
+        self.sent = b""
+        self.closed = False
+        self.color = "green"
+
+    async def _step(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.failure is not None:
+            raise self.failure
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await self._step()
+        return b"data"
+
+    async def send_all(self, data: Any) -> None:
+        await self._step()
+        self.sent += data
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._step()
+
+    async def aclose(self) -> None:
+        self.closed = True
+        await self._step()
+
+
+@attrs.frozen
+class Over:
+    """Anything above a transport, as TLS is."""
+
+    transport_stream: Any

@@ -17,6 +17,19 @@ def test_a_socket_that_was_closed_meanwhile_is_a_bad_descriptor() -> None:
     assert caught.value.__suppress_context__
 
 
+def test_a_broken_stream_is_a_reset() -> None:
+    with pytest.raises(ConnectionResetError) as caught, as_sockets():
+        raise trio.BrokenResourceError("broken")
+    assert caught.value.errno == errno.ECONNRESET
+
+
+def test_what_broke_a_stream_is_raised_itself() -> None:
+    cause = TimeoutError(errno.ETIMEDOUT, "timed out")
+    with pytest.raises(TimeoutError) as caught, as_sockets():
+        raise trio.BrokenResourceError from cause
+    assert caught.value is cause
+
+
 def test_a_bad_descriptor_is_a_closed_stream() -> None:
     with pytest.raises(trio.ClosedResourceError), as_streams():
         raise OSError(errno.EBADF, "bad")

@@ -12,7 +12,7 @@ import trio.testing
 
 from sansio_server.exceptions import IncompleteRead, LineTooLong
 from trio_backend.files import GIVES_WAY_AFTER, TrioReader, TrioWriter
-from trio_backend.stream import awaited
+from trio_backend.socket_request import awaited
 
 
 class Files:

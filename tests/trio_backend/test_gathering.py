@@ -14,7 +14,7 @@ import trio.testing
 from trio_backend import StreamRequestHandler, TCPServer
 from trio_backend.files import TrioReader, TrioWriter
 from trio_backend.gathering import LARGEST, Gathering
-from trio_backend.stream import TrioRequest, awaited
+from trio_backend.socket_request import TrioRequest, awaited
 
 from .support import HERE
 

@@ -12,9 +12,9 @@ import pytest
 import trio
 import trio.testing
 
-from trio_backend.green import GreenRequest
+from trio_backend.greenlet_request import GreenRequest
 from trio_backend.greenlets import GreenWaits, bridge
-from trio_backend.stream import awaited
+from trio_backend.socket_request import awaited
 
 from .streams import MUCH, connected, doing, drain, fill, results_of
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import trio
 
-from .bridged import BridgedRequest
+from .bridged_request import BridgedRequest
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .greenlets import GreenWaits
-    from .stream import TrioRequest
+    from .socket_request import TrioRequest
 
 __all__ = ["GreenRequest"]
 

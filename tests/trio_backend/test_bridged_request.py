@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import trio
 
-from trio_backend.bridged import BridgedRequest
+from trio_backend.bridged_request import BridgedRequest
 from trio_backend.carriers import wait_in_thread
-from trio_backend.green import GreenRequest
+from trio_backend.greenlet_request import GreenRequest
 from trio_backend.greenlets import GreenWaits, bridge
-from trio_backend.stream import TrioRequest
+from trio_backend.socket_request import TrioRequest
 
 Body = Callable[[Any, socket.socket], None]
 

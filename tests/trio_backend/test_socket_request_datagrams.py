@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from tests.trio_backend.streams import connected, doing, drain, fill, results_of
-from trio_backend.stream import TrioRequest, awaited
+from trio_backend.socket_request import TrioRequest, awaited
 
 
 @pytest.fixture
