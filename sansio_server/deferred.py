@@ -19,6 +19,7 @@ __all__ = [
     "drop_deferred",
     "is_awaitable",
     "settle_deferred",
+    "settled",
     "take_deferred",
     "waiting",
 ]
@@ -115,6 +116,15 @@ async def settle_deferred(noted: Iterable[Deferred] = ()) -> None:
             drop_deferred()
             raise
         noted = take_deferred()
+
+
+async def settled(result: Any) -> Any:
+    """Return *result* of a hook, awaited if it is to be; and await what the hook deferred."""
+    if is_awaitable(result):
+        result = await result
+    if waiting.get() is not None:
+        await settle_deferred()
+    return result
 
 
 def take_deferred() -> tuple[Deferred, ...]:

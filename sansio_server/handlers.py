@@ -15,7 +15,7 @@ from contextlib import suppress
 from socket import IPPROTO_TCP, TCP_NODELAY
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .deferred import Deferred, drop_deferred, is_awaitable, settle_deferred, waiting
+from .deferred import Deferred, drop_deferred, is_awaitable, settle_deferred, settled, waiting
 from .streams import open_files
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ class BaseRequestHandler:
     async def _run(self) -> None:
         result = self.setup()
         if result is not None or waiting.get() is not None:
-            await _settled(result)
+            await settled(result)
         try:
-            # Not by _settled: while a client is waited for, there would be a frame more.
+            # Not by settled(): while a client is waited for, there would be a frame more.
             result = self.handle()
             if is_awaitable(result):
                 await result
@@ -134,7 +134,7 @@ class BaseRequestHandler:
         finally:
             result = self.finish()
             if result is not None or waiting.get() is not None:
-                await _settled(result)
+                await settled(result)
 
     # The three return Any so that overrides may be coroutine functions.
 
@@ -146,13 +146,6 @@ class BaseRequestHandler:
 
     def finish(self) -> Any:
         """Clean up; called after ``handle()``, even if that raised."""
-
-
-async def _settled(result: object) -> None:
-    if is_awaitable(result):
-        await result
-    if waiting.get() is not None:
-        await settle_deferred()
 
 
 class StreamRequestHandler(BaseRequestHandler):

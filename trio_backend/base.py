@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 import trio
 
-from sansio_server.deferred import is_awaitable
+from sansio_server.deferred import is_awaitable, settled
 from sansio_server.driver import drive
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
@@ -27,7 +27,7 @@ from .gathering import Gathering
 from .relay import Relay
 from .runtime import TrioRuntime
 from .scopes import KeptScopes
-from .tasks import Tasks, settled
+from .tasks import Tasks
 from .worker import Worker
 
 __all__ = ["BaseServer"]

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from sansio_server.deferred import Deferred
+from sansio_server.deferred import Deferred, settled
 
 from .base import BaseServer
 from .bridged_request import BridgedRequest
 from .stream_request import StreamRequest, transport_of
-from .tasks import settled
 
 if TYPE_CHECKING:
     pass

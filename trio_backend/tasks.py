@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 import trio
 
-from sansio_server.deferred import Deferred, is_awaitable, settle_deferred
+from sansio_server.deferred import Deferred, settled
 from sansio_server.driver import Rest, continue_request, drive, place_of
 from sansio_server.handlers import is_asynchronous
 from sansio_server.hooks import ServerHooks
@@ -20,7 +20,7 @@ from .carriers import CARRIERS, BlockingHandlers, check_carrier
 from .draining import Draining
 from .worker import Worker
 
-__all__ = ["Tasks", "settled"]
+__all__ = ["Tasks"]
 
 _HERE = Step.HERE
 _NONE: Final = object()
@@ -207,11 +207,3 @@ class Tasks(Draining):
 # As they stand here, whatever a program puts in their places.
 _PROCESS: Final = ServerHooks.process_request
 _CONTINUE: Final = Tasks.continue_request
-
-
-async def settled(result: Any) -> Any:
-    """Return *result* of a hook, awaited if it is to be; and await what the hook deferred."""
-    if is_awaitable(result):
-        result = await result
-    await settle_deferred()
-    return result

@@ -16,6 +16,7 @@ from sansio_server.deferred import (
     drop_deferred,
     is_awaitable,
     settle_deferred,
+    settled,
 )
 from sansio_server.driver import run_blocking
 
@@ -214,3 +215,20 @@ def test_any_awaitable_can_be_had_as_a_coroutine() -> None:
 
     assert run_blocking(as_coroutine(Ready())) == "ready"
     assert run_blocking(as_coroutine(DONE)) is None
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_result_is_settled_with_what_was_deferred_beside_it(awaited: bool) -> None:
+    log = Log()
+
+    async def hook() -> None:
+        Deferred(log.note("deferred"))
+        result = log.note("result") if awaited else "result"
+        assert await settled(result) == "result"
+
+    run_blocking(hook())
+    assert log == (["result"] if awaited else []) + ["deferred"]
+
+
+def test_a_result_with_nothing_deferred_is_settled_at_once() -> None:
+    assert run_blocking(settled(1)) == 1
