@@ -11,12 +11,12 @@ __all__ = ["GREENLETS"]
 _LIMITS = """\
 with --greenlets a threading server has no threads: each handler runs in a trio task, which waits
 for the client whenever the request, rfile or wfile would block. All handlers share one thread:
-  - Any other call that blocks, time.sleep() or a query to a database, holds up all of them, and so
+  - Any other blocking call, such as time.sleep() or a database query, holds up all of them, and so
     does a handler that computes.
-  - A threading.Lock that a handler holds while it waits for its client is a trap: the next handler
-    that asks for it blocks the thread, and the first never gets to let it go.
-  - threading.local() is the same for all of them; context variables are each handler's own.
-  - A request can be used by its own handler alone, not by threads that the handler starts.
+  - A threading.Lock held while a handler waits for its client leads to a deadlock: the next handler
+    that asks for it blocks the thread, and the first can never release it.
+  - threading.local() is shared by all of them; each handler has context variables of its own.
+  - A request can only be used by its own handler, not by threads that the handler starts.
   - A connection that the program wraps in TLS is refused: such sockets can only block.
 """
 

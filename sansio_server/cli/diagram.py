@@ -17,7 +17,7 @@ __all__ = ["add_parser", "run"]
 
 _DESCRIPTION = """\
 Print a diagram of the life of a request, a server or a worker process, drawn from the table that
-programs run by.
+the program itself uses.
 """
 
 _EXAMPLES = """\
@@ -26,8 +26,8 @@ examples:
   sansio-server diagram server --format dot | dot -Tsvg > server.svg
   sansio-server diagram --write docs/theory.md
 
-With --write, what stands in a Markdown file between the lines `<!-- diagram: NAME -->` (or
-`<!-- diagram: NAME FORMAT -->`) and `<!-- /diagram -->` is drawn anew.
+With --write, the diagrams in a Markdown file are updated: those between the lines
+`<!-- diagram: NAME -->` (or `<!-- diagram: NAME FORMAT -->`) and `<!-- /diagram -->`.
 """
 
 

@@ -15,11 +15,11 @@ __all__ = ["add_parser", "run"]
 
 _DESCRIPTION = """\
 FILE is a flight recording (`sansio-server serve … --record FILE`, or what --trace wrote): run it
-through the core again, offline, and say whether that decides all as it was recorded; with
---what-if, what other limits would have done.
+through the core again, offline, and say whether every decision is as recorded; with --what-if, say
+what other limits would have done.
 
 Or it is a script (`sansio-server simulate … --save FOLDER`): play it in memory, or with --backend
-on real sockets, on this machine alone, and say whether the same is found.
+on real sockets of this machine, and say whether the failure shows again.
 """
 
 _EPILOG = """\
@@ -37,8 +37,9 @@ limits that --what-if knows, 'none' for no limit:
   max_connections   when_full   request_timeout   drain_timeout   cut_timeout
 
 exit status:
-  0  all is decided as it was recorded, or nothing is found wrong
-  1  it is not, or something is, or the file cannot be read   2  wrong call
+  0  every decision is as recorded, or the script shows no failure
+  1  a decision differs, or the script shows a failure, or the file cannot be read
+  2  wrong arguments
 """
 
 
@@ -46,7 +47,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "replay",
-        help="decide again what was recorded, or play a script on any backend",
+        help="run a recording through the core again, or play a script on any backend",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
@@ -62,17 +63,21 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         help="say what other limits would have done; may be given several times",
     )
     recording.add_argument(
-        "--server", metavar="NAME", help="of several servers in a recording, replay this one alone"
+        "--server",
+        metavar="NAME",
+        help="if a recording contains several servers, the one to replay",
     )
     script = parser.add_argument_group("for a script")
     script.add_argument("--backend", metavar="NAME", help="where to play it (default: memory)")
     script.add_argument(
-        "--handler", metavar="MODULE:HANDLER", help="what is to serve, if not what the script says"
+        "--handler",
+        metavar="MODULE:HANDLER",
+        help="the handler, if not the one that the script names",
     )
     script.add_argument(
         "--server-class",
         metavar="MODULE:CLASS",
-        help="what to serve it with, if neither what the script says nor the backend's own",
+        help="the server class, if neither the one that the script names nor the backend's own",
     )
 
 

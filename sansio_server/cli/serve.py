@@ -35,9 +35,9 @@ addresses:
   tcp:127.0.0.1:9999   connections to one address
   tcp:[::1]:9999       the same, IPv6
   tcp::9999, :9999     connections to all IPv4 interfaces
-  tcp:localhost:0      any port that is free; it is printed
+  tcp:localhost:0      connections to any free port, which is printed
   udp:127.0.0.1:9999   datagrams
-  unix:PATH            connections to a Unix socket; a dead one that was left there is replaced
+  unix:PATH            connections to a Unix socket; one left by a dead server is replaced
   unixgram:PATH        datagrams to a Unix socket
 
 examples:
@@ -47,7 +47,7 @@ examples:
   sansio-server serve myserver:Echo --bind tcp::9999 --backend trio --workers 4
 
 exit status:
-  0  stopped by a signal   1  the system refused something   2  wrong call
+  0  stopped by a signal   1  the system refused something   2  wrong arguments
   130, 143  ended at once by a second signal
 """
 
@@ -64,7 +64,9 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         epilog=_EXAMPLES,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("handler", metavar="MODULE:HANDLER", help="what serves the requests")
+    parser.add_argument(
+        "handler", metavar="MODULE:HANDLER", help="the handler that serves the requests"
+    )
     parser.add_argument(
         "--bind",
         metavar="ADDRESS",
@@ -85,9 +87,9 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "--workers",
         metavar="N",
         type=_number,
-        help="serve in N processes, which are looked after: SIGHUP replaces one after the other, "
-        "and each loads the handler anew (default: one process, or with --backend prefork one for "
-        "each processor)",
+        help="serve in N processes, which are supervised: those that die are replaced, and SIGHUP "
+        "replaces all, one after the other, with the handler loaded again (default: one process, "
+        "or with --backend prefork one for each processor)",
     )
     processes.add_argument(
         "--max-requests",
@@ -107,7 +109,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         "--when-full",
         choices=["wait", "shed"],
         default="wait",
-        help="what becomes of clients beyond that: they wait in the queue of the system, or are "
+        help="what happens to clients beyond that: they wait in the queue of the system, or are "
         "accepted and closed at once (default: %(default)s)",
     )
     limits.add_argument(
@@ -121,36 +123,36 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="SECONDS",
         type=_seconds_or_none,
         default=10.0,
-        help="how long requests under way may take to end when the server is stopped, before they "
-        "are cut, or 'none' (default: 10)",
+        help="how long requests under way may take to end when the server is stopped; then they "
+        "are cut; 'none' to wait for ever (default: 10)",
     )
     limits.add_argument(
         "--cut-timeout",
         metavar="SECONDS",
         type=_seconds,
         default=5.0,
-        help="how long those that were cut may take to end (default: 5)",
+        help="how long requests that were cut may take to end (default: 5)",
     )
     parser.add_argument(
-        "--trace", metavar="FILE", help="write what happens to FILE, a JSON object a line"
+        "--trace", metavar="FILE", help="write all that happens to FILE, one JSON object per line"
     )
     recording = parser.add_argument_group("flight recorder")
     recording.add_argument(
         "--record",
         metavar="FILE",
-        help="write the same to FILE and, when that is full, to FILE.1, in which the oldest is "
-        "lost; `sansio-server replay FILE` runs it again; a worker's is FILE.PID",
+        help="write the same to FILE, whose size is bounded: when it is full, it becomes FILE.1, "
+        "and a new FILE begins; each worker writes to FILE.PID; see `sansio-server replay --help`",
     )
     recording.add_argument(
         "--record-size",
         metavar="MIB",
         type=_size,
-        help="how large both may become together, in mebibytes (default: 64)",
+        help="the largest size of both files together, in mebibytes (default: 64)",
     )
     recording.add_argument(
         "--record-payload",
         action="store_true",
-        help="record the bytes that move too, not only how many",
+        help="record the bytes that clients send and receive, not only how many",
     )
 
 

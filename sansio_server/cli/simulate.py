@@ -1,4 +1,4 @@
-"""``sansio-server simulate``: torment a handler in memory, with no test written."""
+"""``sansio-server simulate``: try a handler in memory under bad conditions, without a test."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["add_parser", "run"]
 
 _DESCRIPTION = """\
 Serve a handler in memory, on a virtual clock, once for each seed. A seed decides how many clients
-come, how their bytes are cut, who breaks off, who moves when, and what goes wrong around them. Say
-whether all that must hold does; where it does not, shrink what happened to the shortest script
-that shows it.
+come, how their bytes are cut, which of them break off, in which order things happen, and what goes
+wrong. Check after each run what must hold of every server. If a check fails, shrink the run to the
+shortest script that shows the failure.
 
-HANDLER is what serves, or a server class with a RequestHandlerClass. Without --send and --script
-a few lines are sent.
+HANDLER is a handler, or a server class with a RequestHandlerClass. Without --send and --script,
+clients send a few lines.
 """
 
 _EPILOG = """\
@@ -31,11 +31,11 @@ examples:
   sansio-server simulate myserver:Echo --server-class myserver:Server --set max_connections=2
   sansio-server simulate myserver:Echo --script clients.py --html report.html --save failures
 
-A failure that was saved is played again by `sansio-server replay failures/seed-N.json`, with
---backend on real sockets.
+`sansio-server replay failures/seed-N.json` plays a saved failure again; with --backend, on real
+sockets.
 
 exit status:
-  0  no seed fails   1  one does, or a file cannot be written   2  wrong call
+  0  no seed fails   1  one does, or a file cannot be written   2  wrong arguments
 """
 
 
@@ -43,12 +43,14 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "simulate",
-        help="torment a handler in memory, with no test written",
+        help="try a handler in memory under bad conditions, without a test",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("handler", metavar="MODULE:HANDLER", help="what serves the requests")
+    parser.add_argument(
+        "handler", metavar="MODULE:HANDLER", help="the handler that serves the requests"
+    )
     parser.add_argument(
         "--server-class",
         metavar="MODULE:CLASS",
@@ -60,7 +62,7 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
         type=_attribute,
         action="append",
         default=[],
-        help="an attribute of the server, as max_connections=2; may be given several times",
+        help="an attribute of the server, such as max_connections=2; may be given several times",
     )
     clients = parser.add_argument_group("what clients do")
     clients.add_argument(
@@ -86,19 +88,21 @@ def add_parser(commands: argparse._SubParsersAction[Parser]) -> None:
     runs.add_argument(
         "--first-seed", metavar="N", type=int, default=0, help="the first of them (default: 0)"
     )
-    runs.add_argument("--no-faults", action="store_true", help="let nothing go wrong around it")
+    runs.add_argument("--no-faults", action="store_true", help="inject no faults")
     runs.add_argument(
-        "--twice", action="store_true", help="make each run twice, to find what is left to chance"
+        "--twice", action="store_true", help="make each run twice, to find what depends on chance"
     )
     runs.add_argument(
         "--failures",
         metavar="N",
         type=_count,
-        help="end after so many seeds that fail (default: never before the last)",
+        help="end after N failing seeds (default: run all seeds)",
     )
-    report = parser.add_argument_group("what is said of it")
+    report = parser.add_argument_group("reports")
     report.add_argument(
-        "--html", metavar="FILE", help="draw the failures, or the first run if none, in FILE"
+        "--html",
+        metavar="FILE",
+        help="write a page to FILE that draws the failures, or the first run if none fails",
     )
     report.add_argument(
         "--save", metavar="FOLDER", help="write each failure as a script and as a test to FOLDER"
