@@ -12,6 +12,7 @@ import trio
 
 from sansio_server.deferred import Deferred, settled
 
+from .arguments import is_listener
 from .base import BaseServer
 from .bridged_request import BridgedRequest
 from .stream_request import StreamRequest, transport_of
@@ -27,6 +28,7 @@ class ListenerServer(BaseServer):
 
     :param listener: any listener of trio's; the server closes it.
     :param RequestHandlerClass: called for each request, whose socket is a :class:`StreamRequest`.
+    :raises TypeError: there is no listener, or what is to be called cannot be.
     """
 
     #: Seconds that closing a connection may take before it is cut off: TLS says goodbye, and waits
@@ -36,6 +38,8 @@ class ListenerServer(BaseServer):
     def __init__(
         self, listener: trio.abc.Listener[Any], RequestHandlerClass: Callable[..., Any]
     ) -> None:
+        if not is_listener(listener):
+            raise TypeError(f"listener must be a trio.abc.Listener, not {listener!r}")
         super().__init__(_local_address(listener), RequestHandlerClass)
         self.listener = listener
         self._dead = False

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from os import PathLike, fspath
 from typing import Any
 
@@ -16,6 +16,7 @@ import trio
 from sansio_server.drain import DrainReport
 from sansio_server.limits import Limits
 
+from .arguments import check, given_listeners, is_listener, look_up, named_hosts
 from .base import BaseServer
 from .carriers import BlockingHandlers
 from .listeners import ListenerServer
@@ -88,8 +89,13 @@ async def serve_tcp(
     :param blocking_handlers: where blocking handlers run: "threads" or "greenlets".
     :param server_class: a class of your own, with hooks.
     :raises OSError: an address cannot be bound, or a name has none.
+    :raises TypeError: an argument is of another kind.
+    :raises ValueError: it has a value that there is none of, a port above 65535 for example.
     """
-    infos = await _addresses(host, port, socket.SOCK_STREAM)
+    check(handler, limits, blocking_handlers, server_class, TCPServer)
+    if server_class.socket_type != socket.SOCK_STREAM:
+        raise TypeError(f"server_class must be one for streams, not {server_class!r}")
+    infos = await look_up(named_hosts(host), port, socket.SOCK_STREAM)
     await _serve_addresses(server_class, handler, infos, limits, blocking_handlers, task_status)
 
 
@@ -104,7 +110,8 @@ async def serve_udp(
     task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve datagrams until stopped; the arguments are those of :func:`serve_tcp`."""
-    infos = await _addresses(host, port, socket.SOCK_DGRAM)
+    check(handler, limits, blocking_handlers, server_class, UDPServer)
+    infos = await look_up(named_hosts(host), port, socket.SOCK_DGRAM)
     await _serve_addresses(server_class, handler, infos, limits, blocking_handlers, task_status)
 
 
@@ -121,15 +128,19 @@ async def serve_listeners(
 
     The other arguments are those of :func:`serve_tcp`.
     """
-    servers = [server_class(listener, handler) for listener in listeners]
+    given = given_listeners(listeners)
+    servers: list[ListenerServer] = []
     try:
+        check(handler, limits, blocking_handlers, server_class, ListenerServer)
+        for listener in given:
+            servers.append(server_class(listener, handler))  # noqa: PERF401 - one may fail
         await _serve_all(servers, limits, blocking_handlers, task_status)
     finally:
-        await _close_all(servers)
+        await _close_all([*servers, *filter(is_listener, given[len(servers) :])])
 
 
 if hasattr(socket, "AF_UNIX"):
-    from .sockets import UnixStreamServer
+    from .sockets import UnixDatagramServer, UnixStreamServer
 
     async def serve_unix(
         handler: Callable[..., Any],
@@ -137,15 +148,19 @@ if hasattr(socket, "AF_UNIX"):
         *,
         limits: Limits = DEFAULT_LIMITS,
         blocking_handlers: BlockingHandlers = "threads",
-        server_class: type[UnixStreamServer] = UnixStreamServer,
+        server_class: type[UnixStreamServer | UnixDatagramServer] = UnixStreamServer,
         task_status: trio.TaskStatus[Service] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Serve a Unix stream socket until stopped, then remove its path.
+        """Serve a Unix socket until stopped, then remove its path.
 
         :param path: where the socket is to be; or a name of Linux's that begins with NUL.
+        :param server_class: ``UnixDatagramServer``, or a class derived from it, for datagrams.
 
         The other arguments are those of :func:`serve_tcp`.
         """
+        check(
+            handler, limits, blocking_handlers, server_class, UnixStreamServer, UnixDatagramServer
+        )
         name = fspath(path)
         async with server_class(name, handler) as server:
             made = None if name[:1] in ("\0", b"\0") else _identity(name)
@@ -165,21 +180,6 @@ if hasattr(socket, "AF_UNIX"):
         return status.st_dev, status.st_ino
 
     __all__ += ["serve_unix"]
-
-
-async def _addresses(
-    host: str | bytes | Sequence[str | bytes] | None, port: int, kind: socket.SocketKind
-) -> list[tuple[int, Any]]:
-    """Return the families and addresses to bind, each once, in the order of the resolver."""
-    hosts = [host] if host is None or isinstance(host, (str, bytes)) else list(host)
-    found: dict[tuple[int, Any], None] = {}
-    for each in hosts:
-        infos = await trio.socket.getaddrinfo(each, port, type=kind, flags=socket.AI_PASSIVE)
-        for family, _type, _protocol, _name, address in infos:
-            found[family, address] = None
-    if not found:
-        raise ValueError("there is no host to serve on")
-    return list(found)
 
 
 async def _serve_addresses(
@@ -285,8 +285,8 @@ async def _serve_all(
         task_status.started(Service(tuple(servers)))
 
 
-async def _close_all(servers: Sequence[BaseServer]) -> None:
-    """Close each server, whatever becomes of the others."""
+async def _close_all(servers: Sequence[AbstractAsyncContextManager[Any]]) -> None:
+    """Close each server and listener, whatever becomes of the others."""
     async with AsyncExitStack() as stack:
         for server in servers:
             await stack.enter_async_context(server)
