@@ -41,6 +41,12 @@ class BridgedRequest:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._inner!r}>"
+
+    def __getstate__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} can be neither copied nor pickled")
+
     def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
         return self
 
@@ -105,6 +111,10 @@ class BridgedRequest:
     def recvmsg(self, size: int, ancillary: int = 0, flags: int = 0, /) -> Any:
         """Wait for up to *size* bytes and *ancillary* bytes beside them; return what sockets do."""
         return self._wait_for(self._request.recvmsg(size, ancillary, flags))
+
+    def recvmsg_into(self, buffers: Iterable[Buffer], ancillary: int = 0, flags: int = 0, /) -> Any:
+        """Wait for bytes, put them into *buffers*, return what sockets do."""
+        return self._wait_for(self._request.recvmsg_into(buffers, ancillary, flags))
 
     def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send some of *data*; return how many bytes that is."""
@@ -194,6 +204,16 @@ class _RequestIO(io.RawIOBase):
         self._reading = reading
         self._writing = writing
         self._timed_out = False
+
+    @property
+    def name(self) -> int:
+        """The descriptor, as sockets' files have it; -1 if this is closed."""
+        return -1 if self.closed else self.fileno()
+
+    @property
+    def mode(self) -> str:
+        """What it was opened for."""
+        return "r" * self._reading + "w" * self._writing + "b"
 
     def readable(self) -> bool:
         return self._reading

@@ -64,6 +64,9 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         self._gathered = b""
         self._sending: trio.Event | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._sock!r}>"
+
     def __getattr__(self, name: str) -> Any:
         if self._gathered:
             with suppress(OSError):  # whoever waits is told of it
@@ -144,7 +147,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
 
         With 0 it does not wait, but raises BlockingIOError.
         """
-        if seconds is not None and seconds < 0:
+        if seconds is not None and not seconds >= 0:  # so that NaN is refused too
             raise ValueError(f"seconds must be 0 or more, or None, not {seconds!r}")
         self._timeout = seconds
 
@@ -262,6 +265,16 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         return await self._do(
             trio.lowlevel.wait_readable, self._sock.recvmsg, size, ancillary, flags | _DONTWAIT
         )
+
+    async def recvmsg_into(
+        self, buffers: Iterable[Buffer], ancillary: int = 0, flags: int = 0, /
+    ) -> Any:
+        """Wait for bytes, put them into *buffers*, return what sockets do.
+
+        :raises TimeoutError: they did not come in time.
+        """
+        args = (list(buffers), ancillary, flags | _DONTWAIT)  # they may be looked at twice
+        return await self._do(trio.lowlevel.wait_readable, self._sock.recvmsg_into, *args)
 
     async def send(self, data: Buffer, flags: int = 0, /) -> int:
         """Send some of *data*; return how many bytes that is.

@@ -32,6 +32,9 @@ class StreamRequest(trio.abc.HalfCloseableStream):
         self._input_ended = False
         self._reading: trio.CancelScope | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.stream!r}>"
+
     def __getattr__(self, name: str) -> Any:
         try:
             return getattr(self.stream, name)
@@ -45,7 +48,7 @@ class StreamRequest(trio.abc.HalfCloseableStream):
 
     def settimeout(self, seconds: float | None) -> None:
         """Let each operation that waits raise TimeoutError after so many *seconds*; None: never."""
-        if seconds is not None and seconds < 0:
+        if seconds is not None and not seconds >= 0:  # so that NaN is refused too
             raise ValueError(f"seconds must be 0 or more, or None, not {seconds!r}")
         self._timeout = seconds
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import array
+import copy
 import io
+import pickle
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -78,8 +80,10 @@ async def test_receiving(both: Any, pair: Any) -> None:
         assert ours.recvfrom(2)[0] == b"89"
         assert ours.recvfrom_into(buffer, 3)[0] == 3
         assert buffer[:3] == b"abc"
-        data, ancillary, _, _ = ours.recvmsg(10)
-        assert (data, ancillary) == (b"def", [])
+        data, ancillary, _, _ = ours.recvmsg(2)
+        assert (data, ancillary) == (b"de", [])
+        count, ancillary, _, _ = ours.recvmsg_into(iter([buffer, bytearray(4)]))
+        assert (count, ancillary, bytes(buffer[:1])) == (1, [], b"f")
         peer.close()
         assert ours.recv(1) == b""
 
@@ -182,13 +186,24 @@ async def test_binary_files(both: Any, pair: Any, buffering: int | None) -> None
         peer.sendall(b"line\nrest")
         peer.shutdown(socket.SHUT_WR)
         with ours.makefile("rb", buffering) as file:
+            assert (file.mode, file.name) == ("rb", ours.fileno())
             assert (file.readable(), file.writable(), file.fileno()) == (True, False, ours.fileno())
             assert file.readline() == b"line\n"
             assert file.read() == b"rest"
         with ours.makefile("wb", buffering) as file:
-            assert (file.readable(), file.writable()) == (False, True)
+            assert (file.readable(), file.writable(), file.mode) == (False, True, "wb")
             assert file.write(b"written") == 7
         assert peer.recv(100) == b"written"
+
+    await both(*pair, body)
+
+
+async def test_a_file_of_both_directions_and_a_closed_one(both: Any, pair: Any) -> None:
+    def body(ours: Any, _peer: socket.socket) -> None:
+        file = ours.makefile("rwb", 0)
+        assert (file.mode, file.name) == ("rwb", ours.fileno())
+        file.close()
+        assert file.name == -1
 
     await both(*pair, body)
 
@@ -258,6 +273,10 @@ async def test_what_else_a_socket_has(both: Any, pair: Any) -> None:
     def body(ours: Any, peer: socket.socket) -> None:
         assert ours.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
         assert ours.family == peer.family
+        assert f"fd={ours.fileno()}" in repr(ours)
+        for copied in copy.copy, copy.deepcopy, pickle.dumps:
+            with pytest.raises(TypeError):
+                copied(ours)
         with pytest.raises(AttributeError):
             _ = ours.no_such_name
 

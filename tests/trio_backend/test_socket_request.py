@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import math
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
@@ -32,6 +33,9 @@ RECEIVING: list[Any] = [
     pytest.param(lambda r: r.recvfrom(3), (b"one", None), id="recvfrom"),
     pytest.param(lambda r: r.recvfrom_into(bytearray(3)), (3, None), id="recvfrom_into"),
     pytest.param(lambda r: r.recvmsg(3), (b"one", [], 0, None), id="recvmsg"),
+    pytest.param(
+        lambda r: r.recvmsg_into([bytearray(1), bytearray(2)]), (3, [], 0, None), id="recvmsg_into"
+    ),
     pytest.param(lambda r: r.receive_some(3), b"one", id="receive_some"),
 ]
 
@@ -61,8 +65,10 @@ async def test_timeouts_are_checked_and_told() -> None:
         request.settimeout(2.5)
         assert request.gettimeout() == 2.5
         assert request.getblocking()
-        with pytest.raises(ValueError, match="0 or more, or None, not -1"):
-            request.settimeout(-1)
+        for wrong in -1, math.nan:
+            with pytest.raises(ValueError, match=f"0 or more, or None, not {wrong}"):
+                request.settimeout(wrong)
+        assert repr(request) == f"<TrioRequest of {ours!r}>"
         assert request.gettimeout() == 2.5
         request.settimeout(0)
         assert not request.getblocking()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 from typing import Any
 
@@ -49,8 +50,9 @@ async def test_it_sends_and_receives(autojump_clock: Clock) -> None:
 async def test_its_time_is_up(autojump_clock: Clock) -> None:
     request, client = pair()
     assert request.gettimeout() is None
-    with pytest.raises(ValueError, match="0 or more"):
-        request.settimeout(-1)
+    for wrong in -1, math.nan:
+        with pytest.raises(ValueError, match=f"0 or more, or None, not {wrong}"):
+            request.settimeout(wrong)
     request.settimeout(3)
     assert request.gettimeout() == 3
     begun = trio.current_time()
@@ -150,6 +152,11 @@ async def test_the_cause_of_an_error_is_raised() -> None:
     with pytest.raises(BrokenPipeError) as caught:
         await StreamRequest(NoHalfClose(failure)).sendall(b"x")
     assert caught.value is cause
+
+
+async def test_it_says_what_it_is_of() -> None:
+    request, _ = pair()
+    assert repr(request) == f"<StreamRequest of {request.stream!r}>"
 
 
 async def test_other_names_are_the_streams_and_its_sockets() -> None:
