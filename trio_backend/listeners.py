@@ -6,7 +6,7 @@ import errno
 import math
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 
@@ -16,9 +16,6 @@ from .arguments import is_listener
 from .base import BaseServer
 from .bridged_request import BridgedRequest
 from .stream_request import StreamRequest, transport_of
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["ListenerServer", "StreamRequest"]
 
