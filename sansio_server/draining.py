@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from itertools import count
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
@@ -28,6 +28,9 @@ class Draining(Serving):
 
     #: How the last drain went; None before the first.
     drain_report: DrainReport | None = None
+
+    #: Whether requests under way need the listener, to reply by it.
+    _replies_by_listener: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -235,14 +235,21 @@ class BaseServer(Controlled, Draining):
     def server_close(self) -> None:
         """Close the server. A loop that still runs ends.
 
-        With a :attr:`drain_timeout`, :meth:`drain` the requests under way.
+        With a :attr:`drain_timeout`, :meth:`drain` the requests under way. The socket of a datagram
+        server is closed after that, since they reply by it; it takes in no more meanwhile.
         """
         self._control.post(Event.CLOSE)
-        self._close_listener()
+        closes_last = self._replies_by_listener and self.drain_timeout is not None
+        if not closes_last:
+            self._close_listener()
         if not self._control.loops:
             self._control.close_spare()
         if self.drain_timeout is not None:
-            self.drain(self.drain_timeout)
+            try:
+                self.drain(self.drain_timeout)
+            finally:
+                if closes_last:
+                    self._close_listener()
 
     # Bookkeeping.
 

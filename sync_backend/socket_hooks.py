@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sansio_server.hooks import ServerHooks
 from sansio_server.ledger import Place, current
@@ -234,6 +234,7 @@ class DatagramHooks(SocketHooks):
     #: The most bytes of a datagram; the rest of a longer one is lost.
     max_packet_size: int = 8192
 
+    _replies_by_listener: ClassVar[bool] = True
     _receive_flags: int = 0
 
     def server_activate(self) -> Any:

@@ -93,6 +93,8 @@ class _Served(running.Served):
         server._control.post(Event.SHUTDOWN)
         if self._gives_away:
             self._loop.join()  # or whom it is about to give to a thread or child would be missed
+        if server.drain_timeout is None and self.address.datagrams:
+            server.drain()  # while they can reply by the server's socket
         server.server_close()
         if server.drain_timeout is None:
             self._loop.join()

@@ -64,6 +64,7 @@ class _Served(running.Served):
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is told at the end
                 self.failure = _bare(error)
             nursery.cancel_scope.cancel()
+        self.server.server_close()
         self.events.put(ENDED)
         if not self.closed:
             self.tell_closed()
@@ -71,12 +72,14 @@ class _Served(running.Served):
     async def _tell_when_abandoned(self) -> None:
         """Tell of the end of a drain that leaves somebody behind, since the loop then goes on."""
         if (await self.server.wait_drained()).left:
+            self.server.server_close()
             self.tell_closed()
 
     def stop(self) -> None:
         """Stop and drain, in its task."""
         self.server.shutdown()  # kept where the task is only about to begin
-        self.server.server_close()
+        if not self.address.datagrams:  # requests under way reply by the socket of theirs
+            self.server.server_close()
 
 
 async def _serve_all(opened: Sequence[_Served]) -> None:

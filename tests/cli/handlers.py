@@ -42,6 +42,14 @@ class Packets(DatagramRequestHandler):
         self.wfile.write(self.packet.upper())
 
 
+class Delayed(DatagramRequestHandler):
+    """Answers when somebody has opened the named pipe that it is told of."""
+
+    def handle(self) -> None:
+        with open(self.packet) as pipe:
+            self.wfile.write(pipe.read().encode())
+
+
 class StandardLines(socketserver.StreamRequestHandler):
     """One that was written for the standard library."""
 

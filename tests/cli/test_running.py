@@ -167,6 +167,27 @@ def test_a_request_under_way_may_end(backend: str, timeout: str, tmp_path: Path)
     assert timeout == "none" or " 0 cut, 0 left behind" in ended.out[0]
 
 
+@pytest.mark.parametrize("backend", ["inline", "threads", "pool", "forks", "trio"])
+@pytest.mark.parametrize("timeout", ["30", "none"])
+def test_so_may_one_that_a_datagram_asked_for(backend: str, timeout: str, tmp_path: Path) -> None:
+    options = ["--bind", "udp:127.0.0.1:0", "--backend", backend, "--drain-timeout", timeout]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with trace_pipe(tmp_path) as trace:
+        with (
+            serving("Delayed", *options, "--trace", trace.path) as server,
+            server.connect() as client,
+        ):
+            client.sendall(bytes(pipe))
+            trace.wait_for("finish_request")
+            server.send(signal.SIGINT)
+            trace.wait_for("SHUTDOWN")
+            pipe.write_text("late")
+            assert client.recv(1024) == b"late"
+            ended = server.end()
+    assert (ended.status, ended.err) == (0, "")
+
+
 @ALL_BACKENDS
 def test_a_client_who_stays_is_cut(backend: str, tmp_path: Path) -> None:
     options = ["--backend", backend, "--drain-timeout", "0"]

@@ -19,7 +19,15 @@ from sansio_server.drain import DrainReport
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import State
 from sansio_server.trace import TraceKind
-from sync_backend import BaseRequestHandler, TCPServer, ThreadingTCPServer
+from sync_backend import (
+    BaseRequestHandler,
+    DatagramRequestHandler,
+    PoolUDPServer,
+    TCPServer,
+    ThreadingTCPServer,
+    ThreadingUDPServer,
+    UDPServer,
+)
 from tests.sync_backend.support import (
     HERE,
     PATIENCE,
@@ -45,6 +53,14 @@ class Gate(BaseRequestHandler):
 
     def setup(self) -> None:
         self.opened = self.request.sendall(b"here") or self.server.gate.wait(PATIENCE)
+
+
+class Late(DatagramRequestHandler):
+    """Replies when the gate is opened."""
+
+    def handle(self) -> None:
+        self.server.gate.wait(PATIENCE)
+        self.wfile.write(b"late")
 
 
 class GatedServer(ThreadingTCPServer):
@@ -81,6 +97,24 @@ class Begin:
     def wait(self) -> None:
         for _ in range(self._drains):
             assert self._begun.acquire(timeout=PATIENCE)
+
+
+@pytest.mark.parametrize("server_class", [UDPServer, ThreadingUDPServer, PoolUDPServer])
+def test_those_who_end_by_themselves_can_reply_by_the_servers_socket(server_class: Any) -> None:
+    server = server_class(HERE, Late)
+    server.gate = threading.Event()
+    server.drain_timeout = PATIENCE
+    watcher = watched(server)
+    begin = Begin(server)
+    with running(server), connect(server) as client:
+        client.sendall(b"hello")
+        served(watcher)
+        with in_thread(server.server_close):
+            begin.wait()
+            server.gate.set()
+        assert client.recv(100) == b"late"
+    assert server.fileno() == -1
+    assert server.drain_report.cut == ()
 
 
 BOTH = pytest.mark.parametrize("reuse", [False, True], ids=["new", "reused"])

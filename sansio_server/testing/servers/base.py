@@ -247,12 +247,19 @@ class BaseServer(BlockingDraining):
     def server_close(self) -> None:
         """Close the server. A loop that still runs ends.
 
-        With a :attr:`drain_timeout`, :meth:`drain` the requests under way.
+        With a :attr:`drain_timeout`, :meth:`drain` the requests under way. The socket of a datagram
+        server is closed after that, since they reply by it; it takes in no more meanwhile.
         """
         self._happened(Event.CLOSE)
-        self._close_listener()
+        closes_last = self._replies_by_listener and self.drain_timeout is not None
+        if not closes_last:
+            self._close_listener()
         if self.drain_timeout is not None:
-            self.drain(self.drain_timeout)
+            try:
+                self.drain(self.drain_timeout)
+            finally:
+                if closes_last:
+                    self._close_listener()
 
     def _is_mine(self, place: Place) -> bool:
         return place.worker is self.world.me()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sansio_server import BaseRequestHandler, Event, TraceKind
+from sansio_server import BaseRequestHandler, DatagramRequestHandler, Event, TraceKind
 from sansio_server.testing import (
     BaseServer,
     Client,
@@ -16,6 +16,7 @@ from sansio_server.testing import (
     ScriptedServer,
     TCPServer,
     ThreadingTCPServer,
+    ThreadingUDPServer,
     World,
 )
 from sansio_server.testing.sockets.stream import StreamSocket
@@ -179,6 +180,21 @@ def test_draining_does_not_wait_for_who_asks(server_class: Any) -> None:
         assert server.connect().read_to_end() == b""
         assert reports[0].seconds == 0.0
         assert server.now == 0.0
+
+
+def test_who_ends_while_draining_can_reply_by_the_servers_socket() -> None:
+    class Late(DatagramRequestHandler):
+        def handle(self) -> None:
+            time.sleep(3)
+            self.wfile.write(b"late")
+
+    with ScriptedServer(Late, ThreadingUDPServer, drain_timeout=5.0) as server:
+        client = server.datagram_client()
+        client.send(b"hello")
+        server.run()
+        server.server.server_close()
+        assert client.recv() == b"late"
+        assert (server.server.fileno(), server.errors) == (-1, [])
 
 
 def test_draining_takes_no_negative_time(world: World) -> None:
