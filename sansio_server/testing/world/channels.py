@@ -104,8 +104,10 @@ class End:
         if self.peer.gone:
             if self.told_at_once:
                 raise os_error(errno.EPIPE)
-            # The first to be sent is answered by a reset; only what comes after it fails.
-            self.be_reset()
+            # The first to be sent is answered by a reset; only what comes after it fails. Nothing
+            # is sent, and so nothing answered, where there are no bytes.
+            if data:
+                self.be_reset()
             return len(data)
         count = min(len(data), self.outgoing.room())
         if count and not self.outgoing.swallows:

@@ -138,6 +138,13 @@ def test_closing_with_bytes_left_resets(pair: Pair) -> None:
     assert error_of(pair.server.recv, 1) == errno.EBADF
 
 
+def test_sending_nothing_to_a_closed_end_is_answered_by_nothing(pair: Pair) -> None:
+    pair.server.sendall(b"bye")
+    pair.server.close()
+    assert [pair.client.send(b"") for _ in range(2)] == [0, 0]
+    assert pair.client.recv(10) == b"bye"
+
+
 def test_the_first_to_be_sent_to_a_closed_end_is_lost_silently(pair: Pair) -> None:
     pair.client.close()
     assert pair.server.recv(1) == b""
