@@ -63,6 +63,8 @@ class Run:
     :ivar served: whose request each was: numbers of requests, and of clients, counted from 1.
     :ivar hit: the clients, counted from 1, from whom a fault took something.
     :ivar stuck: why it did not come to an end: the stacks of who waits for what; empty if it did.
+    :ivar computes: whether somebody computed for too long in real time, and still does: no thread
+        can be ended from outside.
     :ivar loop_error: what ``serve_forever()`` raised; empty if it returned.
     :ivar close_error: what ``server_close()`` raised; empty if it returned.
     :ivar unhandled: what threads raised that no hook was told of.
@@ -83,6 +85,7 @@ class Run:
     served: Mapping[int, int] = attrs.field(factory=dict)
     hit: frozenset[int] = frozenset()
     stuck: str = ""
+    computes: bool = False
     loop_error: str = ""
     close_error: str = ""
     unhandled: tuple[str, ...] = ()

@@ -263,6 +263,7 @@ class _Stage:
             served=dict(self._served),
             hit=frozenset(self._drawing.hit | spoilt),
             stuck=self.stuck,
+            computes=bool(self._world.lost),
             loop_error="" if failure is None else f"{type(failure).__name__}: {failure}",
             close_error=self._close_error,
             unhandled=tuple(

@@ -188,12 +188,18 @@ class Simulation:
         rules = self._rules if with_rules else ()
         run = self.play(script, rules=rules)
         findings = [*check_invariants(run, self._invariants), *self._comparison.findings(run)]
-        if self._twice:
+        if self._twice and not run.computes:
             findings += _differences(run, self.play(script, rules=rules))
         return attrs.evolve(run, findings=tuple(findings))
 
     def shorten(self, run: Run) -> Run:
-        """Return the run of the shortest script that shows the first finding of *run*."""
+        """Return the run of the shortest script that shows the first finding of *run*.
+
+        It is *run* itself where somebody still computes: each attempt would take as long, and leave
+        one more behind.
+        """
+        if run.computes:
+            return run
         wanted = run.findings[0].invariant
 
         def fails(script: Script) -> bool:
@@ -241,6 +247,8 @@ def simulate(
     patience: float = PATIENCE,
 ) -> Report:
     """Play a script for each seed, and say what does not hold.
+
+    The seed in which somebody computes for longer than *patience* is the last.
 
     :param handler: what to torment.
     :param clients: what clients may do, undisturbed; a seed chooses among them.
@@ -301,7 +309,7 @@ def simulate(
                     failures[first] = Failure(seed, run, short.script, short)
             if progress is not None:
                 progress(done, len(failed))
-            if len(failed) == stop_at:
+            if len(failed) == stop_at or run.computes:  # it would slow down all that follow
                 break
     seconds = time.perf_counter() - begun
     return Report(tuple(failures.values()), tuple(failed), reached, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from sansio_server.testing import (
     Connect,
     Expect,
     Receive,
+    ReceiveToEnd,
     Run,
     Script,
     Send,
@@ -44,6 +46,42 @@ class Numbered(BaseRequestHandler):
 class Random(BaseRequestHandler):
     def handle(self) -> None:
         self.request.sendall(b"%d" % random.randrange(10**9))
+
+
+class Spins(BaseRequestHandler):
+    """Computes until the test is over, once there is a client."""
+
+    over: threading.Event
+
+    def handle(self) -> None:
+        while not self.over.is_set():
+            pass
+
+
+def test_who_computes_for_ever_is_neither_shrunk_nor_followed_by_another() -> None:
+    calls: list[int] = []
+
+    def progress(done: int, failed: int) -> None:
+        calls.append(done)
+        if failed:
+            Spins.over.set()
+
+    Spins.over = threading.Event()
+    try:
+        with Simulation(Spins, twice=True, patience=0.5) as simulation:
+            script = Script((ClientScript((Connect(), Send(b"hello"), ReceiveToEnd())),))
+            run = simulation.examine(script)
+            assert run.computes
+            assert run.findings[0].invariant == "ends"
+            assert simulation.shorten(run) is run
+            Spins.over.set()
+        Spins.over.clear()
+        report = simulate(Spins, send=LINES, patience=0.5, progress=progress)
+    finally:
+        Spins.over.set()
+    assert report.failed == (calls[-1] - 1,)
+    assert report.failures[0].short_run is report.failures[0].run
+    assert report.runs == len(calls) < 1000
 
 
 def test_a_good_handler_passes() -> None:
