@@ -6,7 +6,8 @@ Like the loops, it is ``async def`` and suspends only if the backend's waiting d
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, ClassVar
 
@@ -143,6 +144,22 @@ class BlockingDraining(Draining):
 
     # For servers.
 
+    @contextmanager
+    def _closing_listener(self) -> Iterator[None]:
+        """Close the listener; call this in ``server_close()``, and drain inside.
+
+        It is closed first, so that no client waits for what will not come; or last, where the
+        requests that are drained reply by it.
+        """
+        if not self._replies_by_listener or self.drain_timeout is None:
+            self._close_listener()
+            yield
+            return
+        try:
+            yield
+        finally:
+            self._close_listener()
+
     def _drain(self, under_way: Iterable[Place], timeout: float | None) -> DrainReport:
         places = [place for place in under_way if not self._is_mine(place)]
         return run_blocking(self._end_requests(places, timeout))
@@ -165,6 +182,9 @@ class BlockingDraining(Draining):
         return worker is not None and (place.open or self._is_dedicated(worker))
 
     # What a backend has to say.
+
+    def _close_listener(self) -> None:
+        """Let nobody else in."""
 
     def _is_mine(self, place: Place) -> bool:
         """Say whether the caller is the one who serves *place*, and cannot wait for its end."""

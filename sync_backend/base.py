@@ -215,9 +215,6 @@ class BaseServer(Controlled, Draining):
                 raise
             return False  # somebody closed the server meanwhile
 
-    def _close_listener(self) -> None:
-        """Let nobody else in."""
-
     def _listener_is_dead(self) -> bool:
         return self.fileno() < 0
 
@@ -239,17 +236,11 @@ class BaseServer(Controlled, Draining):
         server is closed after that, since they reply by it; it takes in no more meanwhile.
         """
         self._control.post(Event.CLOSE)
-        closes_last = self._replies_by_listener and self.drain_timeout is not None
-        if not closes_last:
-            self._close_listener()
-        if not self._control.loops:
-            self._control.close_spare()
-        if self.drain_timeout is not None:
-            try:
+        with self._closing_listener():
+            if not self._control.loops:
+                self._control.close_spare()
+            if self.drain_timeout is not None:
                 self.drain(self.drain_timeout)
-            finally:
-                if closes_last:
-                    self._close_listener()
 
     # Bookkeeping.
 

@@ -93,7 +93,7 @@ class _Served(running.Served):
         server._control.post(Event.SHUTDOWN)
         if self._gives_away:
             self._loop.join()  # or whom it is about to give to a thread or child would be missed
-        if server.drain_timeout is None and self.address.datagrams:
+        if server.drain_timeout is None and server._replies_by_listener:
             server.drain()  # while they can reply by the server's socket
         server.server_close()
         if server.drain_timeout is None:

@@ -78,7 +78,7 @@ class _Served(running.Served):
     def stop(self) -> None:
         """Stop and drain, in its task."""
         self.server.shutdown()  # kept where the task is only about to begin
-        if not self.address.datagrams:  # requests under way reply by the socket of theirs
+        if not self.server._replies_by_listener:
             self.server.server_close()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -256,3 +257,29 @@ def test_what_a_backend_that_blocks_does_not_say() -> None:
     assert not server._goes_on(place)
     with pytest.raises(NotImplementedError):
         server._is_mine(place)
+
+
+class Listening(BlockingServer):
+    """Has a listener, and notes whether that is closed."""
+
+    closes = 0
+
+    def _close_listener(self) -> None:
+        super()._close_listener()
+        self.closes += 1
+
+
+@pytest.mark.parametrize(
+    ("replies_by_listener", "drain_timeout", "closed_meanwhile"),
+    [(False, None, 1), (False, 1.0, 1), (True, None, 1), (True, 1.0, 0)],
+)
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_listener_is_closed_after_the_drain_only_if_requests_reply_by_it(
+    replies_by_listener: bool, drain_timeout: float | None, closed_meanwhile: int, fails: bool
+) -> None:
+    server = Listening(_replies_by_listener=replies_by_listener, drain_timeout=drain_timeout)
+    with suppress(KeyboardInterrupt), server._closing_listener():
+        assert server.closes == closed_meanwhile
+        if fails:
+            raise KeyboardInterrupt
+    assert server.closes == 1

@@ -251,15 +251,9 @@ class BaseServer(BlockingDraining):
         server is closed after that, since they reply by it; it takes in no more meanwhile.
         """
         self._happened(Event.CLOSE)
-        closes_last = self._replies_by_listener and self.drain_timeout is not None
-        if not closes_last:
-            self._close_listener()
-        if self.drain_timeout is not None:
-            try:
+        with self._closing_listener():
+            if self.drain_timeout is not None:
                 self.drain(self.drain_timeout)
-            finally:
-                if closes_last:
-                    self._close_listener()
 
     def _is_mine(self, place: Place) -> bool:
         return place.worker is self.world.me()
@@ -275,9 +269,6 @@ class BaseServer(BlockingDraining):
     def _released(self) -> None:
         self.world.tell(self._progress)
         self.world.tell(self._wakeup)
-
-    def _close_listener(self) -> None:
-        """Let nobody else in."""
 
     def _prepare_listener(self) -> None:
         """Get ready to serve."""
