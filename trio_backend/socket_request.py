@@ -14,7 +14,7 @@ import trio
 from .errors import as_sockets, as_streams
 from .files import TrioReader, TrioWriter
 from .gathering import LARGEST, Gathering
-from .time_limits import in_time
+from .time_limits import checked_seconds, in_time
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -147,9 +147,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
 
         With 0 it does not wait, but raises BlockingIOError.
         """
-        if seconds is not None and not seconds >= 0:  # so that NaN is refused too
-            raise ValueError(f"seconds must be 0 or more, or None, not {seconds!r}")
-        self._timeout = seconds
+        self._timeout = checked_seconds(seconds)
 
     def gettimeout(self) -> float | None:
         """Return what :meth:`settimeout` was told."""

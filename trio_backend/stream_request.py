@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from .errors import as_sockets
-from .time_limits import in_time
+from .time_limits import checked_seconds, in_time
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -48,9 +48,7 @@ class StreamRequest(trio.abc.HalfCloseableStream):
 
     def settimeout(self, seconds: float | None) -> None:
         """Let each operation that waits raise TimeoutError after so many *seconds*; None: never."""
-        if seconds is not None and not seconds >= 0:  # so that NaN is refused too
-            raise ValueError(f"seconds must be 0 or more, or None, not {seconds!r}")
-        self._timeout = seconds
+        self._timeout = checked_seconds(seconds)
 
     def gettimeout(self) -> float | None:
         """Return what :meth:`settimeout` was told."""

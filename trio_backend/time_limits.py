@@ -7,7 +7,17 @@ from contextlib import contextmanager
 
 import trio
 
-__all__ = ["in_time"]
+__all__ = ["checked_seconds", "in_time"]
+
+
+def checked_seconds(seconds: float | None) -> float | None:
+    """Return *seconds* if they can be a time limit, as ``settimeout()`` takes it; None: no limit.
+
+    :raises ValueError: they are negative, or no number.
+    """
+    if seconds is not None and not seconds >= 0:  # so that NaN is refused too
+        raise ValueError(f"seconds must be 0 or more, or None, not {seconds!r}")
+    return seconds
 
 
 @contextmanager
