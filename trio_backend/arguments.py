@@ -53,13 +53,10 @@ def named_hosts(
     if host is None or isinstance(host, (str, bytes)):
         return [host or None]  # an empty one means all, as in addresses of the standard library
     try:
-        hosts = list(host)
+        hosts: list[Any] = list(host)
     except TypeError:
-        hosts = []
-        named = False
-    else:
-        named = all(isinstance(each, (str, bytes)) for each in hosts)
-    if not named:
+        hosts = [host]  # which is no name
+    if not all(isinstance(each, (str, bytes)) for each in hosts):
         raise TypeError(
             f"host must be a name or an address, several of them, or None, not {host!r}"
         )
