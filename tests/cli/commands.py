@@ -53,6 +53,21 @@ def run(*arguments: str, cwd: Path = ROOT) -> Ended:
     return Ended(result.returncode, result.stdout.splitlines(), result.stderr)
 
 
+def run_on_full_disk(command: list[str]) -> Ended:
+    """Run a command to its end whose standard output cannot be written."""
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            command,
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    return Ended(result.returncode, [], result.stderr)
+
+
 class Serving:
     """A server that was started from the command line, and is ready.
 

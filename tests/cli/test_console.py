@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from sansio_server.cli.console import CommandError, Parser, complain, say
-from tests.cli.commands import PATIENCE, ROOT
+from tests.cli.commands import PATIENCE, ROOT, run_on_full_disk
 
 
 def test_say_prints_lines(capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,18 +41,9 @@ def test_a_full_disk_is_one_line() -> None:
             say("lost too")
             sys.exit(error.status)
     """
-    with open("/dev/full", "w") as full:
-        ended = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+    ended = run_on_full_disk([sys.executable, "-c", code])
     complaint = "prog: error: cannot write to standard output: No space left on device\n"
-    assert (ended.returncode, ended.stderr) == (1, complaint)
+    assert (ended.status, ended.err) == (1, complaint)
 
 
 def test_nothing_is_said_where_nothing_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

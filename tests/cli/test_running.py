@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,8 @@ from sansio_server.cli.backends import BACKENDS
 from tests.cli.commands import (
     COMMAND,
     PATIENCE,
-    ROOT,
     Serving,
+    run_on_full_disk,
     serving,
     started_quickly,
     trace_pipe,
@@ -111,18 +110,9 @@ def test_what_is_printed_can_be_lost(tmp_path: Path) -> None:
 def test_a_server_that_cannot_say_where_it_listens_ends(options: str, tmp_path: Path) -> None:
     path = tmp_path / "socket"
     command = [*COMMAND, "serve", UPPER, "--bind", f"unix:{path}", *options.split()]
-    with open("/dev/full", "w") as full:
-        ended = subprocess.run(
-            command,
-            cwd=ROOT,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-    assert ended.returncode == 1
-    assert ended.stderr == (
+    ended = run_on_full_disk(command)
+    assert ended.status == 1
+    assert ended.err == (
         "sansio-server serve: error: cannot write to standard output: No space left on device\n"
     )
     assert not path.exists()
