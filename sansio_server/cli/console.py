@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Final, NoReturn
 
-__all__ = ["MISUSED", "REFUSED", "CommandError", "Parser", "complain", "say"]
+__all__ = ["MISUSED", "REFUSED", "CommandError", "Parser", "complain", "flush", "say"]
 
 #: The exit status when the system refuses what was asked for, or the work itself fails.
 REFUSED: Final = 1
@@ -75,6 +75,12 @@ def say(*lines: str) -> None:
             return
         message = f"cannot write to standard output: {error.strerror}"
         raise CommandError(message, REFUSED) from None
+
+
+def flush() -> None:
+    """Write what handlers have printed, if that can be written: the process is about to end."""
+    with contextlib.suppress(CommandError):
+        say()
 
 
 def complain(prog: str, error: object) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from types import ModuleType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -23,7 +23,7 @@ from sansio_server.trace import Trace
 
 from .addresses import Address, Kind, resolve
 from .backends import Plan
-from .console import REFUSED, CommandError, complain, say
+from .console import REFUSED, CommandError, complain, flush, say
 from .events import Events
 from .signals import telling
 from .unix_paths import OwnPathMixIn
@@ -353,6 +353,5 @@ def _force(opened: list[Served], why: signal.Signals) -> None:
     for served in opened:
         served.abandon()
     complain("sansio-server serve", f"{why.name} came again: requests under way were cut off")
-    with suppress(CommandError):
-        say()  # what handlers have printed
+    flush()
     os._exit(128 + why)

@@ -29,7 +29,7 @@ from sync_backend.wakeup import Wakeup
 from . import running
 from .addresses import Address
 from .backends import BACKENDS, Plan
-from .console import REFUSED, CommandError, complain, say
+from .console import REFUSED, CommandError, complain, flush, say
 from .running import Front, Served, summary
 from .signals import telling
 
@@ -155,8 +155,7 @@ class _Group:
         else:
             supervisor.kill()
             complain(_PROG, f"{number.name} came again: requests under way were cut off")
-            with suppress(CommandError):
-                say()  # what has been printed
+            flush()
             self._remove_paths()
             os._exit(128 + number)
 

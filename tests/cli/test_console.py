@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sansio_server.cli.console import CommandError, Parser, complain, say
+from sansio_server.cli.console import CommandError, Parser, complain, flush, say
 from tests.cli.commands import PATIENCE, ROOT, run_on_full_disk
 
 
@@ -44,6 +44,14 @@ def test_a_full_disk_is_one_line() -> None:
     ended = run_on_full_disk([sys.executable, "-c", code])
     complaint = "prog: error: cannot write to standard output: No space left on device\n"
     assert (ended.status, ended.err) == (1, complaint)
+
+
+def test_what_cannot_be_written_at_the_end_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", full)
+        full.write("by a handler")
+        flush()
+        full.write("and once more, when it is closed")
 
 
 def test_nothing_is_said_where_nothing_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
