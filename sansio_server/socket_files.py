@@ -6,9 +6,41 @@ import io
 from collections.abc import Callable
 from typing import Any, BinaryIO, Final
 
-__all__ = ["open_file", "send_file"]
+__all__ = ["SocketFiles", "open_file", "send_file"]
 
 _BLOCK: Final = 65536
+
+
+class SocketFiles:
+    """``makefile()`` and ``sendfile()`` for classes that have ``sendall()`` and ``_raw_file()``."""
+
+    sendall: Any
+
+    def makefile(
+        self,
+        mode: str = "r",
+        buffering: int | None = None,
+        *,
+        encoding: str | None = None,
+        errors: str | None = None,
+        newline: str | None = None,
+    ) -> Any:
+        """Return a file that reads or writes this, as sockets do.
+
+        :raises ValueError: *mode* has other letters than r, w and b, or text is not to be buffered.
+        """
+        return open_file(self._raw_file, mode, buffering, encoding, errors, newline)
+
+    def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
+        """Send a file from *offset* on, *count* bytes of it or all; return how many that is.
+
+        :raises ValueError: *count* is not positive, or the file is one of text.
+        """
+        return send_file(self.sendall, file, offset, count)
+
+    def _raw_file(self, reading: bool, writing: bool) -> io.RawIOBase:
+        """Return a file without a buffer that reads or writes this, or both."""
+        raise NotImplementedError
 
 
 def open_file(

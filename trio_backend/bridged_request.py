@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sansio_server.deferred import is_awaitable
-from sansio_server.socket_files import open_file, send_file
+from sansio_server.socket_files import SocketFiles
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -23,7 +23,7 @@ def _given(flags: int) -> tuple[int, ...]:
     return (flags,) if flags else ()
 
 
-class BridgedRequest:
+class BridgedRequest(SocketFiles):
     """A request as a blocking handler has it whose waiting a task does: a socket by its methods.
 
     :param request: the same request, as an asynchronous handler has it.
@@ -147,28 +147,6 @@ class BridgedRequest:
         rest = self._request.send_reply(data, address)
         if rest is not None:
             self._wait_for(rest)
-
-    def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
-        """Send a file from *offset* on, *count* bytes of it or all; return how many that is.
-
-        :raises ValueError: *count* is not positive, or the file is one of text.
-        """
-        return send_file(self.sendall, file, offset, count)
-
-    def makefile(
-        self,
-        mode: str = "r",
-        buffering: int | None = None,
-        *,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-    ) -> Any:
-        """Return a file that reads or writes this, as sockets do.
-
-        :raises ValueError: *mode* has other letters than r, w and b, or text is not to be buffered.
-        """
-        return open_file(self._raw_file, mode, buffering, encoding, errors, newline)
 
     def _raw_file(self, reading: bool, writing: bool) -> _RequestIO:
         return _RequestIO(self, reading, writing)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sansio_server.socket_files import open_file, send_file
+from sansio_server.socket_files import SocketFiles, open_file, send_file
 
 
 class Raw(io.RawIOBase):
@@ -141,3 +141,33 @@ def test_what_cannot_be_sent(tmp_path: Path) -> None:
     path.write_text("a")
     with path.open() as text, pytest.raises(ValueError, match="a file to be sent must be binary"):
         sent(text)
+
+
+class WithFiles(SocketFiles):
+    def __init__(self) -> None:
+        self.raw: Raw | None = None
+        self.sent = b""
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+    def _raw_file(self, reading: bool, writing: bool) -> Raw:
+        self.raw = Raw(reading, writing)
+        return self.raw
+
+
+def test_what_has_files_need_only_open_the_raw_one_and_send() -> None:
+    sock = WithFiles()
+    assert sock.makefile("rb", 0) is sock.raw
+    text = sock.makefile("w", 100, encoding="latin-1", errors="replace", newline="\r\n")
+    text.write("höh€\n")
+    text.close()
+    assert sock.raw is not None
+    assert sock.raw.kept == "höh?\r\n".encode("latin-1")
+    assert sock.sendfile(io.BytesIO(b"0123456789"), 4, 3) == 3
+    assert sock.sent == b"456"
+
+
+def test_what_opens_no_raw_file_has_none() -> None:
+    with pytest.raises(NotImplementedError):
+        SocketFiles().makefile()

@@ -9,9 +9,9 @@ import errno
 import math
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sansio_server.socket_files import open_file, send_file
+from sansio_server.socket_files import SocketFiles
 from sansio_server.testing.world.channels import os_error
 from sansio_server.testing.world.network import Listening
 from sansio_server.testing.world.scheduler import Signal
@@ -33,7 +33,7 @@ _DONTWAIT: Final = getattr(socket, "MSG_DONTWAIT", 0)
 _DATAGRAMS: Final = 256
 
 
-class MemorySocket:
+class MemorySocket(SocketFiles):
     """A socket of a world.
 
     There are two kinds, in :mod:`~.sockets.stream` and :mod:`~.sockets.datagram`.
@@ -197,21 +197,6 @@ class MemorySocket:
 
     # Files.
 
-    def makefile(
-        self,
-        mode: str = "r",
-        buffering: int | None = None,
-        *,
-        encoding: str | None = None,
-        errors: str | None = None,
-        newline: str | None = None,
-    ) -> Any:
-        """Return a file that reads or writes this, as sockets do.
-
-        :raises ValueError: *mode* has other letters than r, w and b, or text is not to be buffered.
-        """
-        return open_file(self._raw_file, mode, buffering, encoding, errors, newline)
-
     def _raw_file(self, reading: bool, writing: bool) -> Any:
         # The standard library's own, which asks no more of a socket than its methods.
         raw = socket.SocketIO(self, "r" * reading + "w" * writing)  # type: ignore[arg-type]  # as above
@@ -223,13 +208,6 @@ class MemorySocket:
             self._io_refs -= 1
         if self._closed:
             self.close()
-
-    def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
-        """Send a file from *offset* on, *count* bytes of it or all; return how many that is.
-
-        :raises ValueError: *count* is not positive, or the file is one of text.
-        """
-        return send_file(self.sendall, file, offset, count)
 
     # The end.
 
