@@ -25,6 +25,7 @@ from tests.sync_backend.support import (
     connect,
     read_to_end,
     running,
+    visit,
 )
 from tests.trio_backend.blocking_servers import NAMES, WHERE, Stay, Upper, connect_to, server_class
 from trio_backend import blocking
@@ -165,7 +166,7 @@ class Trio(blocking.StreamRequestHandler):
 @pytest.mark.parametrize("name", NAMES)
 def test_asynchronous_handlers_in_greenlets_use_trio(name: str) -> None:
     with server_class(name, "greenlets")(HERE, Trio) as server, running(server):
-        assert ask(server) == b"hello from trio\n"
+        assert visit(server) == b"hello from trio\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
