@@ -205,14 +205,14 @@ class Lifecycle:
         if event in _LOOP_EXITS:
             self._leave(event)
             return
-        changes: list[tuple[str, State]] = []
-        for region, events in _REGION_EVENTS.items():
-            if event in events:
-                changes.append((region, self._after(region, event)))
-        if event in _LOOP_ENTRIES:
-            self.loops += 1
-        for region, state in changes:
-            setattr(self, region, state)
+        loops = self.loops + 1 if event in _LOOP_ENTRIES else self.loops
+        after = [
+            self._after(region, event) if event in events else getattr(self, region)
+            for region, events in _REGION_EVENTS.items()
+        ]
+        # Nothing is called from here on: a signal's handler that raises finds all of it or nothing.
+        self.listener, self.loop, self.accepting, self.drain = after
+        self.loops = loops
 
     def _leave(self, event: Event) -> None:
         state = self._after("loop", event)

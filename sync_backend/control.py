@@ -4,7 +4,9 @@ The machine in :mod:`sansio_server.lifecycle` is for one thread. :class:`Control
 and any signal handler that interrupts one, put events to it: an event is appended to an inbox,
 which cannot be interrupted, and whoever has the lock puts what is in the inbox to the machine. A
 signal handler that interrupts that very work leaves its event to the interrupted, who looks again.
-So no event is lost and nobody waits for a thread that waits for him.
+An event stays in the inbox until it is dealt with: when a signal handler raises amid that, as
+Ctrl-C does, it is gone on with before the exception goes its way. So no event is lost and nobody
+waits for a thread that waits for him.
 """
 
 from __future__ import annotations
@@ -41,9 +43,13 @@ class Latch:
     def set(self) -> None:
         """Let all go on who wait, now and later."""
         self._is_set = True
-        with suppress(IndexError):  # whoever does the same meanwhile may be faster
+        with suppress(IndexError):
             while True:
-                self._waiters.popleft().release()
+                waiter = self._waiters[0]
+                with suppress(RuntimeError):  # whoever does the same meanwhile may be faster
+                    waiter.release()
+                with suppress(ValueError):
+                    self._waiters.remove(waiter)  # last: what comes in between may raise
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for :meth:`set`, *timeout* seconds or for ever; return whether it came."""
@@ -82,8 +88,28 @@ class Loop:
         self.left = Latch()
 
 
+#: What a loop begins with.
+_ENTRIES: Final = frozenset({Event.SERVE, Event.WAIT})
 #: What ends a loop only while nobody has asked for a stop.
 _LOOKED_FOR: Final = frozenset({Event.REQUEST, Event.TIMEOUT})
+#: How often it is tried to put an event, if each time something else is raised in between.
+_TRIES: Final = 2
+
+
+class _Posted:
+    """An event in the inbox.
+
+    :ivar applied: whether the machine has seen it.
+    :ivar tries: how often it was tried to put it.
+    """
+
+    __slots__ = ("applied", "event", "loop", "tries")
+
+    def __init__(self, event: Event, loop: Loop | None) -> None:
+        self.event = event
+        self.loop = loop
+        self.applied = False
+        self.tries = 0
 
 
 class Control:
@@ -96,7 +122,7 @@ class Control:
     def __init__(self, lifecycle: Lifecycle, on_event: Callable[[Event], object]) -> None:
         self._lifecycle = lifecycle
         self._on_event = on_event
-        self._inbox: deque[tuple[Event, Loop | None]] = deque()
+        self._inbox: deque[_Posted] = deque()
         self._spare: list[Wakeup] = []
         self._begin()
 
@@ -115,29 +141,56 @@ class Control:
     def post(self, event: Event, loop: Loop | None = None) -> None:
         """Let *event* happen. Safe in any thread and in any signal handler."""
         self._look_for_fork()
-        self._inbox.append((event, loop))
+        try:
+            self._inbox.append(_Posted(event, loop))
+            self._empty()
+        except BaseException:
+            # Ctrl-C, say, which may come between any two calls, and amid another thread's event.
+            self._empty()
+            raise
+
+    def _empty(self) -> None:
+        """Put what is in the inbox to the machine."""
         while self._inbox:
             with self._lock:
                 if self._busy:
                     return
-                self._busy = True
                 try:
+                    self._busy = True
                     while self._inbox:
-                        self._put(*self._inbox.popleft())
+                        self._put_first()
                 finally:
                     self._busy = False
 
-    def _put(self, event: Event, loop: Loop | None) -> None:
-        if event in _LOOKED_FOR and not self._lifecycle.running:
-            return  # a stop came first; the loop will see that
-        self._lifecycle.put(event)
+    def _put_first(self) -> None:
+        """Put the first event of the inbox, or go on with that where it was interrupted."""
+        posted = self._inbox[0]
+        posted.tries += 1
+        try:
+            self._put(posted)
+        except BaseException as error:
+            if isinstance(error, Exception) or posted.tries >= _TRIES:
+                self._inbox.popleft()
+            raise
+        self._inbox.popleft()
+
+    def _put(self, posted: _Posted) -> None:
+        event, loop = posted.event, posted.loop
+        if not posted.applied:
+            if event in _LOOKED_FOR and not self._lifecycle.running:
+                return  # a stop came first; the loop will see that
+            if loop is not None and event not in _ENTRIES and loop not in self._loops:
+                return  # it was interrupted before it had begun, or has left already
+            self._lifecycle.put(event)
+            posted.applied = True
         if loop is None:
             if event is Event.SHUTDOWN:
                 for stopped in self._loops:
                     stopped.stopped = True
             self.wake()
-        elif event in (Event.SERVE, Event.WAIT):
-            self._loops += (loop,)
+        elif event in _ENTRIES:
+            if loop not in self._loops:
+                self._loops += (loop,)
         else:
             self._loops = tuple(other for other in self._loops if other is not loop)
             loop.left.set()
@@ -186,11 +239,14 @@ class Control:
         """Run a loop, which begins with *event* and is woken by *wakeup*, in the calling thread."""
         self._look_for_fork()
         loop = Loop(wakeup)
-        self.post(event, loop)
         try:
+            self.post(event, loop)
             yield loop
         finally:
-            self.end(loop, Event.LEAVE)
+            try:
+                self.end(loop, Event.LEAVE)
+            finally:  # even if Ctrl-C is pressed again as the loop leaves
+                self.end(loop, Event.LEAVE)
 
     def end(self, loop: Loop, event: Event) -> bool:
         """End *loop* by *event*; return whether it has ended. Harmless when it has ended before.

@@ -20,6 +20,9 @@ class Wakeup:
     :raises OSError: no descriptor is to be had.
     """
 
+    # Closed, should Ctrl-C keep it from being opened.
+    _reader = _writer = -1
+
     def __init__(self) -> None:
         self._pid = os.getpid()
         self._hears = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from collections.abc import Callable
@@ -58,3 +59,42 @@ def run_interrupted(function: Callable[[], object], interruption: Interruption) 
     thread = Thread(run)
     thread.start()
     thread.end()
+
+
+class CtrlC:
+    """Raises KeyboardInterrupt once, at the call of that number in our code or its return.
+
+    Those are the points at which the interpreter runs a signal's handler.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+        self.pressed = False
+
+    def profile(self, frame: FrameType, event: str, _arg: object) -> None:
+        """Count calls of functions, and returns of built-in ones; for sys.setprofile()."""
+        code = frame.f_code
+        if event not in ("call", "c_return") or not code.co_filename.startswith(OURS):
+            return
+        if code.co_flags & inspect.CO_GENERATOR and frame.f_lineno != code.co_firstlineno:
+            return  # it goes on with what was thrown into it, and looks for no signal before
+        self._left -= 1
+        if self._left < 0 and not self.pressed:
+            self.pressed = True
+            raise KeyboardInterrupt
+
+    def press_during(self, function: Callable[[], object]) -> None:
+        """Run a function in a thread of its own, to its end or to what Ctrl-C makes of it."""
+
+        def run() -> None:
+            sys.setprofile(self.profile)
+            try:
+                function()
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.setprofile(None)
+
+        thread = Thread(run)
+        thread.start()
+        thread.end()

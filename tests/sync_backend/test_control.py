@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import os
 import select
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,9 +12,9 @@ from functools import partial
 import pytest
 
 from sansio_server.lifecycle import Event, Lifecycle, State
-from sync_backend.control import Control, Latch, Loop
+from sync_backend.control import Control, Latch, Loop, _Posted
 from sync_backend.wakeup import Wakeup
-from tests.sync_backend.interruptions import Interruption, run_interrupted
+from tests.sync_backend.interruptions import CtrlC, Interruption, run_interrupted
 from tests.sync_backend.support import PATIENCE, Thread, descriptors, in_thread
 
 SEVERAL = range(3)
@@ -287,6 +289,82 @@ def test_a_stop_in_a_signal_handler_is_never_lost() -> None:
         number += 1
         machine.control.close_spare()
     assert number > 100
+
+
+# Ctrl-C, which raises between any two calls.
+
+
+def pressed_at_each_call(function: Callable[[Machine], object]) -> Iterator[Machine]:
+    """The machines on which *function* ran, interrupted by Ctrl-C somewhere else each time."""
+    for number in itertools.count():
+        machine, ctrl_c = Machine(), CtrlC(number)
+        ctrl_c.press_during(partial(function, machine))
+        yield machine
+        if not ctrl_c.pressed:
+            assert number > 10
+            break
+
+
+def leave_by_ctrl_c(machine: Machine) -> None:
+    """Run a loop that was ended by Ctrl-C already."""
+    with machine.control.running_with(Event.SERVE, SilentWakeup()):
+        raise KeyboardInterrupt
+
+
+def test_a_second_ctrl_c_ends_a_loop_all_the_same() -> None:
+    for machine in pressed_at_each_call(leave_by_ctrl_c):
+        assert machine.loops() == ()
+        assert machine.state() is State.IDLE
+        assert [event for event in machine.seen if event is Event.LEAVE] == machine.seen[1:]
+        machine.control.post(Event.SUSPEND)
+        assert machine.seen[-1] is Event.SUSPEND
+
+
+@pytest.mark.parametrize(
+    ("during", "then"), [(Event.SERVE, State.IDLE), (Event.LEAVE, State.STOP_KEPT)]
+)
+def test_a_stop_by_another_thread_amid_ctrl_c_is_not_lost(during: Event, then: State) -> None:
+    """The other thread has come as far as the inbox, so it is the interrupted that puts it."""
+
+    def leave(machine: Machine) -> None:
+        stop = _Posted(Event.SHUTDOWN, None)
+        machine.reactions[during] = partial(machine.control._inbox.append, stop)
+        leave_by_ctrl_c(machine)
+
+    for machine in pressed_at_each_call(leave):
+        assert machine.loops() == ()
+        if during in machine.seen:
+            assert Event.SHUTDOWN in machine.seen
+            assert machine.state() is then
+
+
+def test_whoever_waits_for_a_loop_goes_on_when_ctrl_c_interrupts_its_end() -> None:
+    def leave(machine: Machine) -> None:
+        with machine.control.running_with(Event.SERVE, SilentWakeup()) as loop:
+            waiter = Thread(loop.left.wait)
+            waiters.append(waiter)
+            waiter.start()
+            while not loop.left._waiters:
+                time.sleep(0)  # until it waits
+            raise KeyboardInterrupt
+
+    waiters: list[Thread] = []
+    for _ in pressed_at_each_call(leave):
+        while waiters:
+            waiters.pop().end()
+
+
+def test_what_is_raised_again_and_again_holds_up_no_other_event(machine: Machine) -> None:
+    def interrupt() -> None:
+        machine.reactions[Event.BIND] = interrupt
+        raise KeyboardInterrupt
+
+    machine.reactions[Event.BIND] = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        machine.control.post(Event.BIND)
+    assert machine.seen == [Event.BIND] * 2
+    machine.control.post(Event.ACTIVATE)
+    assert machine._lifecycle.listener is State.ACTIVE
 
 
 # Forks.
