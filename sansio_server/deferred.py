@@ -16,6 +16,7 @@ __all__ = [
     "Deferred",
     "Later",
     "as_coroutine",
+    "close",
     "drop_deferred",
     "is_awaitable",
     "settle_deferred",
@@ -64,9 +65,7 @@ class Deferred:
         """Close the awaitable, if it was not awaited."""
         if not self.taken:
             self.taken = True
-            close = getattr(self._awaitable, "close", None)
-            if close is not None:
-                close()
+            close(self._awaitable)
 
 
 class Later:
@@ -140,6 +139,12 @@ def drop_deferred() -> None:
     """Close all that was deferred here and not awaited: its hook has failed."""
     for deferred in take_deferred():
         deferred.drop()
+
+
+def close(awaitable: Any) -> None:
+    """Give up what will not be awaited."""
+    if hasattr(awaitable, "close"):
+        awaitable.close()
 
 
 async def as_coroutine(awaitable: Awaitable[_T]) -> _T:

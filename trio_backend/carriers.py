@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-import threading
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import trio
 
-from sansio_server.deferred import settle_deferred, take_deferred
+from sansio_server.deferred import close, is_awaitable
 from sansio_server.ledger import current
+from sync_backend.thread_call import ThreadCall
 
 if TYPE_CHECKING:
     from .tasks import Tasks
@@ -61,22 +61,15 @@ async def carry_in_thread(
     worker = _worker()
     waits = Waits(wait_in_thread)
     lent = server._thread_request(request, waits)
-    result: Any = None
-    deferred: tuple[Any, ...] = ()
+    call = ThreadCall(worker, hook, lent, client_address)
     failure: BaseException | None = None
     ended = False
 
     def work() -> None:
-        nonlocal result, deferred, failure
-        worker.thread = threading.get_ident()
         try:
-            result = hook(lent, client_address)
-        except BaseException as error:  # noqa: BLE001 - raised in the task; trio would hold on to it
-            failure = error
+            call.run()
         finally:
             waits.ended = True
-            worker.thread = None
-            deferred = take_deferred()
 
     async def watch() -> None:
         try:
@@ -98,12 +91,10 @@ async def carry_in_thread(
         # Not reached when cancelled: what an interrupted handler raises is a consequence.
         if failure is not None:
             raise failure
-        await settle_deferred(deferred)
+        return await call.outcome()
     finally:
-        failure = None  # or it would hold itself, and what the handler has left open
-        for each in deferred:
-            each.drop()
-    return result
+        failure = None  # or it would hold itself
+        call.drop()
 
 
 def wait_in_thread(awaitable: Awaitable[Any]) -> Any:
@@ -152,12 +143,6 @@ class Waits:
         return self.wait_for(awaitable)
 
 
-def close(awaitable: Any) -> None:
-    """Give up what will not be awaited."""
-    if hasattr(awaitable, "close"):
-        awaitable.close()
-
-
 async def carry_in_greenlet(
     server: Tasks, hook: Callable[..., Any], request: Any, client_address: Any
 ) -> Any:
@@ -171,9 +156,10 @@ async def carry_in_greenlet(
     waits = GreenWaits()
     lent = server._bridged_request(request, waits)
     try:
-        return await bridge(_worker(), hook, lent, client_address)
+        result = await bridge(_worker(), hook, lent, client_address)
     finally:
         waits.ended = True
+    return await result if is_awaitable(result) else result
 
 
 #: The ways there are, by the name that ``blocking_handlers`` has for them.

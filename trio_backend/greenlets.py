@@ -11,7 +11,9 @@ from typing import Any, Protocol, TypeVar
 
 import trio
 
-from .carriers import Waits, close
+from sansio_server.deferred import close
+
+from .carriers import Waits
 
 try:
     import greenlet

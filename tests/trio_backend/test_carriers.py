@@ -39,6 +39,27 @@ def server_with(handler: Any, where: Any, **attributes: Any) -> Any:
     return server
 
 
+@pytest.mark.parametrize("where", WHERE)
+async def test_what_an_override_returns_is_awaited_in_the_task(
+    where: Any, autojump_clock: Clock
+) -> None:
+    class Server(MemoryServer):
+        def finish_request(self, request: Any, client_address: Any) -> Any:
+            super().finish_request(request, client_address)
+            return self.rest()
+
+        async def rest(self) -> None:
+            await trio.sleep(3)
+            ended.append(threading.get_ident())
+
+    ended: list[int] = []
+    server = Server(BaseRequestHandler, blocking_handlers=where)
+    async with serving(server):
+        assert await read_to_end(server.connect()) == b""
+    assert ended == [threading.get_ident()]
+    assert server.counters.errors == 0
+
+
 # Unmodified handlers.
 
 
