@@ -1,48 +1,35 @@
-"""The servers of `socketserver` on asyncio, and a program that serves with them.
+"""The servers of `socketserver` on asyncio.
 
 What is here is what asyncio does: sleeping, tasks, threads. What is to be decided the core decides;
-`docs/backends.md` walks through it. Try it with
-`python examples/lines_client.py 127.0.0.1:9007 "red green blue" "red"`.
+`docs/backends.md` walks through it, and `asyncio_server.py` is a program that serves with this.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import math
 import socket
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
-from sansio_server import Event, Place, State, StreamRequestHandler
-from sansio_server.deferred import is_awaitable, settle_deferred, take_deferred
-from sansio_server.handlers import is_asynchronous
+from sansio_server import Event, Place
 from sansio_server.ledger import in_hand
 from sansio_server.loop import request_loop, serve_loop
 from sansio_server.stacks import coroutine_stack, thread_stack
 from sansio_server.tasks import TaskServer
-from sync_backend.control import Loop
-from sync_backend.controlled import Controlled
-from sync_backend.observed import observe
+from sync_backend.controlled import Controlled, ControlledTurns
 from sync_backend.socket_hooks import DatagramHooks, SocketHooks
-
-A_DAY = 86400.0  # seconds: no sleep is longer
-
-# What the core asks of an event loop.
+from sync_backend.thread_call import ThreadCall
 
 
-class Turns:
-    """What asyncio does in the turns of a serve loop."""
-
-    tries_first = False  # a client is known to be there before it is let in
-    loop: Loop
+class Turns(ControlledTurns):
+    """What asyncio does in the turns of a loop."""
 
     def __init__(self, server: TCPServer) -> None:
-        self._server = server
+        self._server: TCPServer = server
         self._events = asyncio.get_running_loop()
         self._rung = asyncio.Event()
         self._came = False
@@ -61,52 +48,34 @@ class Turns:
 
     async def sleep(self, until: float) -> bool:
         """Sleep as the server's plan says; return whether a client came."""
-        server, events = self._server, self._events
-        server._awaiting.add(self)  # before looking for room, or its coming might be missed
-        plan = server._plan(until)
-        listener = server.fileno() if plan.listen else None
-        timer = events.call_later(min(plan.until - server._now(), A_DAY), self._rung.set)
         self._came = False
-        try:
+        with self._server._sleeping(self, until) as plan:
+            timer = self._events.call_at(plan.until, self._rung.set)
+            listener = self._server.fileno() if plan.listen else None
             if listener is not None:
-                events.add_reader(listener, self._client_came)
-            await self._rung.wait()
-        finally:
-            self._rung.clear()
-            timer.cancel()
-            if listener is not None:
-                events.remove_reader(listener)
-            server._awaiting.discard(self)
+                self._events.add_reader(listener, self._client_came)
+            try:
+                await self._rung.wait()
+            finally:
+                self._rung.clear()
+                timer.cancel()
+                if listener is not None:
+                    self._events.remove_reader(listener)
         return self._came
 
-    async def let_in(self) -> bool:
-        """Let in who is there."""
-        await self._server._let_in(self._begin)
-        return False
-
-    def _begin(self, *request: Any) -> Worker:
-        return Worker(self._server._serve(*request))
-
-    def end(self, event: Event) -> bool:
-        """End the loop, unless a stop came first."""
-        return self._server._control.end(self.loop, event)
+    def let_in(self) -> Awaitable[bool]:
+        """Let in who is there, with a task for each."""
+        server = self._server
+        return server._let_in(lambda *request: Worker(server._serve(*request)))
 
 
 class Worker:
     """Who serves a request: a task, and the thread that it has lent a blocking handler to."""
 
-    def __init__(self, served: Coroutine[Any, Any, None]) -> None:
-        self.thread: int | None = None
-        self.task = asyncio.create_task(self._run(served))
+    thread: int | None = None
 
-    async def _run(self, served: Coroutine[Any, Any, None]) -> None:
-        try:
-            await served
-        except asyncio.CancelledError:
-            pass  # it was cut, and is closed
-        except Exception as error:  # noqa: BLE001 - told to whom asyncio tells such
-            context = {"message": "nobody dealt with what a hook raised", "exception": error}
-            asyncio.get_running_loop().call_exception_handler(context)
+    def __init__(self, served: Coroutine[Any, Any, None]) -> None:
+        self.task = asyncio.create_task(served)
 
     def cancel(self) -> None:
         """Let the task come to an end, after its first step."""
@@ -129,106 +98,68 @@ class Runtime:
         return await asyncio.to_thread(function, *args)
 
 
-# The servers.
-
-
 class TCPServer(SocketHooks, Controlled, TaskServer):
     """A server for one loop at a time, whose requests are served by tasks that it waits for."""
 
     runtime = Runtime()
     max_connections: int | None = 1000  # and so many threads, where handlers are blocking
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not is_asynchronous(self.RequestHandlerClass):
-            self._carrier = self._carry
-
     async def serve_forever(self, poll_interval: float | None = 0.5) -> None:
         """Serve until `shutdown()`, then drain."""
-        async with self._running(Event.SERVE) as turns:
-            await serve_loop(self, turns, poll_interval)
-            self._let_go()
-            await self.drain(self.drain_timeout)
+        await self._run(Event.SERVE, lambda turns: serve_loop(self, turns, poll_interval))
 
     async def handle_request(self) -> Any:
         """Serve one request, or call `handle_timeout()` when none comes in time."""
-        async with self._running(Event.WAIT) as turns:
-            result = await request_loop(self, turns, self._request_wait())
-            await self.drain()
-            return result
+        wait = self._request_wait()
+        return await self._run(Event.WAIT, lambda turns: request_loop(self, turns, wait))
 
-    @asynccontextmanager
-    async def _running(self, event: Event) -> AsyncIterator[Turns]:
+    async def _run(self, event: Event, loop: Callable[[Turns], Awaitable[Any]]) -> Any:
+        """Run a loop, which no task outlives, whatever ends it; return its result."""
         self._checked_limits()
+        self._make_nonblocking()
         turns = Turns(self)
         with (
             ThreadPoolExecutor(self.max_connections) as self._threads,
             self._control.running_with(event, turns) as turns.loop,
         ):
             try:
-                if self._is_running():
-                    self._make_nonblocking()
-                yield turns
+                result = await loop(turns)
+                self._let_go()
+                await self.drain(self.drain_timeout if event is Event.SERVE else None)
+                return result
+            except BaseException:
+                await self._drain_at_once()
+                raise
             finally:
-                left = list(self._workers)  # nobody, unless the loop was cancelled or has failed
-                for place in left:
-                    self._cut(place, "the end of the loop")
-                if left:
-                    await asyncio.wait([place.worker.task for place in left])
+                while self._workers:  # even those who would not end in time
+                    await self._wait_for_end(self._workers, math.inf)
                 self._let_go()
 
     async def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         tasks = [place.worker.task for place in places if self._goes_on(place)]
-        seconds = None if until == math.inf else max(0.0, until - self._now())
+        seconds = until - self._now()
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def _carry(self, hook: Callable[..., Any], request: Any, client_address: Any) -> Any:
         """Call *hook* in a thread; a cancellation wakes that, and waits for it all the same."""
-        worker = in_hand().worker
-
-        def work() -> tuple[Any, Any]:
-            worker.thread = threading.get_ident()
+        call = ThreadCall(in_hand().worker, hook, request, client_address)
+        future = self._threads.submit(copy_context().run, call.run)
+        ended, cancelled = asyncio.wrap_future(future), False
+        while not ended.done():
             try:
-                return hook(request, client_address), take_deferred()
-            finally:
-                worker.thread = None
-
-        future = self._threads.submit(copy_context().run, work)
-        waiter = asyncio.wrap_future(future)
-        try:
-            result, deferred = await asyncio.shield(waiter)
-        except asyncio.CancelledError:
-            if not future.cancel():  # it has begun
-                self._interrupt(request)
-                await asyncio.wait([waiter])
-            raise
-        finally:
-            del future, waiter  # or what they failed with would hold itself, and open files
-        if is_awaitable(result):
-            result = await result
-        await settle_deferred(deferred)
-        return result
-
-    def shutdown(self) -> None:
-        """Ask the loop to stop; for any task, thread or signal handler."""
-        self._happened(Event.SHUTDOWN)
-
-    def server_close(self) -> None:
-        """Close the server. A loop that still runs ends, and lets go of the listener then."""
-        self._happened(Event.CLOSE)
-        if not self._control.loops:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if self._lifecycle.listener is State.CLOSED:
-            self._close_listener()
+                await asyncio.wait([ended])
+            except asyncio.CancelledError:
+                cancelled = True
+                if not future.cancel():  # it has begun
+                    self._interrupt(request)
+        if cancelled:
+            call.drop()
+            raise asyncio.CancelledError
+        return await call.outcome()
 
     def _async_request(self, request: Any) -> Any:
         """Return *request* as an asynchronous handler sees it."""
         return Request(request)
-
-    def _observed(self, request: Any) -> Any:
-        return observe(self, request)
 
 
 class Request:
@@ -273,11 +204,6 @@ class Request:
 class UDPServer(DatagramHooks, TCPServer):
     """A server on a datagram socket."""
 
-    def _async_request(self, request: Any) -> Any:
-        """Return *request* as an asynchronous handler sees it."""
-        data, sock = request
-        return data, Request(sock)
-
 
 class UnixStreamServer(TCPServer):
     """A server on a Unix stream socket."""
@@ -289,40 +215,3 @@ class UnixDatagramServer(UDPServer):
     """A server on a Unix datagram socket."""
 
     address_family = socket.AF_UNIX
-
-
-# The program.
-
-
-class Sorter(StreamRequestHandler):
-    """Sends the words of each line back in order."""
-
-    async def handle(self) -> None:
-        """Answer line by line."""
-        async for line in self.rfile:
-            await self.wfile.write(b" ".join(sorted(line.split())) + b"\n")
-
-
-async def serve(host: str, port: int) -> None:
-    """Serve until cancelled."""
-    server = TCPServer((host, port), Sorter)
-    host, port = server.server_address
-    print(f"listening on {host}:{port}", flush=True)
-    try:
-        await server.serve_forever()
-    finally:
-        server.server_close()
-
-
-def main() -> None:
-    """Serve until Ctrl-C."""
-    parser = argparse.ArgumentParser(description="Sort the words of lines sent over TCP.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=9007, help="0 takes any that is free")
-    args = parser.parse_args()
-    with suppress(KeyboardInterrupt):
-        asyncio.run(serve(args.host, args.port))
-
-
-if __name__ == "__main__":
-    main()

@@ -20,7 +20,7 @@ from .limits import AcceptBackoff, Admission, admission
 from .request import Step
 from .trace import LimitsInForce, OpenRequest, Standing, TraceKind
 
-__all__ = ["SWEEP_INTERVAL", "Plan", "Serving"]
+__all__ = ["SWEEP_INTERVAL", "Plan", "Serving", "Sleep"]
 
 #: How often, in seconds, a full server looks for requests that an override closed by itself.
 SWEEP_INTERVAL: Final = 1.0
@@ -40,6 +40,39 @@ class Plan:
 
     listen: bool
     until: float
+
+
+class Sleep:
+    """A sleep of a loop. Where there is no room, it is one of those to be told of a free place.
+
+    Entering it returns the :class:`Plan`.
+
+    :param server: the server whose loop sleeps.
+    :param sleeper: what tells the loop from others.
+    :param until: when the loop has something else to do.
+    """
+
+    __slots__ = ("_server", "_sleeper", "_until")
+
+    def __init__(self, server: Serving, sleeper: object, until: float) -> None:
+        self._server = server
+        self._sleeper = sleeper
+        self._until = until
+
+    def __enter__(self) -> Plan:
+        server = self._server
+        server._awaiting.add(self._sleeper)  # before looking for room: it may come just then
+        try:
+            plan = server._plan(self._until)
+        except BaseException:
+            server._awaiting.discard(self._sleeper)
+            raise
+        if plan.listen:
+            server._awaiting.discard(self._sleeper)
+        return plan
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._server._awaiting.discard(self._sleeper)
 
 
 class Serving(ServerHooks):
@@ -113,6 +146,16 @@ class Serving(ServerHooks):
         own = getattr(self, "socket", None)
         waits = (self.timeout, None if own is None else own.gettimeout())
         return min((wait for wait in waits if wait is not None), default=math.inf)
+
+    def _sleeping(self, sleeper: object, until: float) -> Sleep:
+        """Return what a loop enters to sleep: it says how, and lets free places end the sleep.
+
+        Call this for each sleep.
+
+        :param sleeper: what tells this loop from others.
+        :param until: when the loop has something else to do.
+        """
+        return Sleep(self, sleeper, until)
 
     def _plan(self, until: float) -> Plan:
         """Say how to sleep.

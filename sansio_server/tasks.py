@@ -13,14 +13,16 @@ from .deferred import Deferred, Later, is_awaitable
 from .drain import DrainReport
 from .draining import Draining
 from .driver import continue_request, drive, take_in
+from .handlers import is_asynchronous
 from .ledger import Place, current
-from .lifecycle import RUNNING
+from .lifecycle import RUNNING, Event, State
 from .limits import Admission
 from .request import Step
 
 __all__ = ["BATCH", "TaskServer", "Worker"]
 
 _WAIT: Final = Admission.WAIT
+_NONE: Final = object()
 
 #: How many clients are let in before other tasks get their turn.
 BATCH: Final = 64
@@ -42,14 +44,44 @@ class TaskServer(Draining):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._workers: dict[Place, Any] = {}
+        #: The last handler that was found to be asynchronous.
+        self._asynchronous: Any = _NONE
+
+    # Stopping.
+
+    def shutdown(self) -> None:
+        """Ask ``serve_forever()`` to stop accepting, to drain, and to return; do not wait for it.
+
+        May be called by any task, thread or signal handler, any number of times. When nothing
+        serves the stop is kept: it ends the next ``serve_forever()`` or ``handle_request()`` at
+        once.
+        """
+        self._happened(Event.SHUTDOWN)
+
+    def server_close(self) -> Any:
+        """Close the server. A loop that still runs ends, as by :meth:`shutdown`."""
+        self._happened(Event.CLOSE)
+        if not self._lifecycle.loops:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the listener of a server that was closed.
+
+        Call this when a loop has ended: event loops watch a listener that must not be closed
+        meanwhile.
+        """
+        if self._lifecycle.listener is State.CLOSED:
+            self._close_listener()
+
+    # Letting in.
 
     async def _let_in(
         self,
         begin: Callable[[Place, Step, Any, Any], Worker],
         wait: Callable[[Awaitable[Any]], Awaitable[Any]] | None = None,
         most: int = BATCH,
-    ) -> None:
-        """Let in who is there; have a task for each.
+    ) -> bool:
+        """Let in who is there; have a task for each. Return False: no others are known to be there.
 
         Call this as :meth:`.Turns.let_in` of a loop.
 
@@ -74,6 +106,7 @@ class TaskServer(Draining):
             if lifecycle.loop not in RUNNING or self._admission() is _WAIT:
                 break
             fetch = self.get_request
+        return False
 
     def _not_fetched(self, error: OSError) -> None:
         """Note that fetching a request raised *error*.
@@ -108,6 +141,8 @@ class TaskServer(Draining):
         del self._workers[place]
         place.worker = place.request = None  # if it is still open, an override keeps it
 
+    # Serving.
+
     def continue_request(self, entry: Step, request: Any, client_address: Any) -> Awaitable[Any]:
         """Return an awaitable of the rest of a request that ``process_request`` has been given.
 
@@ -124,6 +159,30 @@ class TaskServer(Draining):
         """Return what :meth:`continue_request` does, for the request of *place*, if it is known."""
         return Deferred(Later(continue_request, self, entry, request, client_address, None, place))
 
+    def finish_request(self, request: Any, client_address: Any) -> Any:
+        """Serve *request* by calling ``RequestHandlerClass``."""
+        serve = super().finish_request
+        handler = self.RequestHandlerClass
+        if handler is self._asynchronous or is_asynchronous(handler):
+            return serve(request, client_address)
+        if is_asynchronous(self.finish_request):
+            # An override that is a coroutine function has called this, in the task.
+            return Deferred(self._carry(serve, request, client_address))
+        return serve(request, client_address)
+
+    @property
+    def _carrier(self) -> Any:  # type: ignore[override]  # not the same for all handlers
+        """What calls ``finish_request()`` where blocking handlers run; None for others."""
+        handler = self.RequestHandlerClass
+        if handler is self._asynchronous:
+            return None
+        if is_asynchronous(handler):
+            self._asynchronous = handler
+            return None
+        return None if is_asynchronous(self.finish_request) else self._carry
+
+    # Ending requests.
+
     async def drain(self, timeout: float | None = None) -> DrainReport:
         """Wait for the requests that are being served; call this when no more are let in.
 
@@ -135,6 +194,13 @@ class TaskServer(Draining):
         """
         self.drain_report = report = await self._end_requests(self._under_way(), timeout)
         return report
+
+    async def _drain_at_once(self) -> None:
+        """Cut all requests under way, and report who would not end.
+
+        Call this when a loop was cancelled or has failed, where nothing cancels this.
+        """
+        self.drain_report = await self._end_requests(self._under_way(), 0.0, quietly=True)
 
     def _under_way(self) -> list[Place]:
         """Return the places of requests that tasks are at, without that of the caller."""
@@ -168,3 +234,13 @@ class TaskServer(Draining):
     def _gets_requests_itself(self) -> bool:
         """Say whether ``get_request`` is known not to wait."""
         return False
+
+    def _close_listener(self) -> None:
+        """Let nobody else in."""
+
+    def _carry(self, hook: Callable[..., Any], request: Any, client_address: Any) -> Awaitable[Any]:
+        """Call *hook*, which may block, where it holds up no task; return what awaits its result.
+
+        A cancellation wakes whoever is at that, and waits for it.
+        """
+        raise NotImplementedError

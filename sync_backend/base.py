@@ -16,7 +16,7 @@ from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
 
 from .control import Latch, Loop
-from .controlled import Controlled
+from .controlled import Controlled, ControlledTurns
 from .draining import Draining
 from .poller import LONGEST_SLEEP, SIGNAL_INTERVAL, Poller
 from .runtime import BlockingRuntime
@@ -197,15 +197,8 @@ class BaseServer(Controlled, Draining):
 
     def _sleep(self, poller: Poller, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""
-        me = threading.get_ident()
-        self._awaiting.add(me)  # before looking for room, or its coming might be missed
-        try:
-            plan = self._plan(until)
-            if plan.listen:
-                self._awaiting.discard(me)
+        with self._sleeping(poller, until) as plan:
             return self._look(poller, plan.listen, plan.until - self._now())
-        finally:
-            self._awaiting.discard(me)
 
     def _look(self, poller: Poller, listen: bool, timeout: float) -> bool:
         try:
@@ -262,12 +255,12 @@ class BaseServer(Controlled, Draining):
         self.server_close()
 
 
-class _Turns:
+class _Turns(ControlledTurns):
     """The turns of a loop that blocks its thread."""
 
     def __init__(self, server: BaseServer, loop: Loop, poller: Poller, tries_first: bool) -> None:
-        self._server = server
-        self._loop = loop
+        self._server: BaseServer = server
+        self.loop = loop
         self._poller = poller
         self.tries_first = tries_first
         self.let_in: Callable[[], bool] = server._handle_request_noblock
@@ -280,15 +273,14 @@ class _Turns:
         return self._fetched is not None and self._server._handle_request_noblock(self._fetched)
 
     def end(self, event: Event) -> bool:
-        control = self._server._control
         if event is not Event.REQUEST:
-            return control.end(self._loop, event)
+            return super().end(event)
         # Several threads may wait on this server, and may have seen the same client, though one of
         # them began when the other had ended its wait: who then finds nobody goes on waiting.
         with self._server._fetching:
             if not self._server._look(self._poller, True, 0.0):
                 return False
-            if not control.end(self._loop, event):
+            if not super().end(event):
                 return False
             self._fetched = self._server._next_request()
             self.let_in = self._let_fetched_in

@@ -11,9 +11,9 @@ from sansio_server.lifecycle import Event
 from sansio_server.serving import Serving
 from sansio_server.trace import TraceKind
 
-from .control import Control
+from .control import Control, Loop
 
-__all__ = ["Controlled"]
+__all__ = ["Controlled", "ControlledTurns"]
 
 
 class Controlled(Serving):
@@ -39,3 +39,20 @@ class Controlled(Serving):
 
     def _new_lock(self) -> AbstractContextManager[Any]:
         return threading.RLock()  # a signal's handler may come to it again
+
+
+class ControlledTurns:
+    """What is the same in the turns of every loop of such a server.
+
+    :ivar tries_first: see :class:`~sansio_server.loop.Turns`.
+    :ivar loop: the loop that takes these turns.
+    """
+
+    tries_first = False
+    loop: Loop
+
+    _server: Controlled
+
+    def end(self, event: Event) -> bool:
+        """Put *event*, which ends the loop, to the lifecycle; return False if a stop came first."""
+        return self._server._control.end(self.loop, event)

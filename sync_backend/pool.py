@@ -27,6 +27,7 @@ from sansio_server.request import Step
 
 from .base import BaseServer
 from .control import Loop
+from .controlled import ControlledTurns
 from .poller import LONGEST_SLEEP, SIGNAL_INTERVAL, Poller
 from .wakeup import Wakeup
 
@@ -384,14 +385,12 @@ class _Member(threading.Thread):
             self.pool.left(self)
 
 
-class _PoolTurns:
+class _PoolTurns(ControlledTurns):
     """The turns of the loop in ``serve_forever()``, which lets nobody in by itself."""
 
-    tries_first = False
-
     def __init__(self, server: PoolMixIn, loop: Loop, pool: _Pool, poller: Poller) -> None:
-        self._server = server
-        self._loop = loop
+        self._server: PoolMixIn = server
+        self.loop = loop
         self._pool = pool
         self._poller = poller
 
@@ -411,6 +410,3 @@ class _PoolTurns:
 
     def let_in(self) -> bool:
         return False
-
-    def end(self, event: Event) -> bool:
-        return self._server._control.end(self._loop, event)

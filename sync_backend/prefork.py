@@ -25,6 +25,7 @@ from sansio_server.request import Step
 from sansio_server.supervision import Fate, Worker, WorkerLimits
 
 from .control import Loop
+from .controlled import ControlledTurns
 from .forks import ForkingMixIn
 from .poller import SIGNAL_INTERVAL, Poller
 from .sharing import SharedListenerMixIn
@@ -312,10 +313,8 @@ class PreforkMixIn(SharedListenerMixIn):
         return came
 
 
-class _Turns:
+class _Turns(ControlledTurns):
     """The turns of the loop of the process that supervises, which lets nobody in."""
-
-    tries_first = False
 
     def __init__(
         self,
@@ -325,8 +324,8 @@ class _Turns:
         supervisor: Supervisor,
         told_of_signals: bool,
     ) -> None:
-        self._server = server
-        self._loop = loop
+        self._server: PreforkMixIn = server
+        self.loop = loop
         self._wakeup = wakeup
         self._supervisor = supervisor
         self._longest = math.inf if told_of_signals else SIGNAL_INTERVAL
@@ -347,9 +346,6 @@ class _Turns:
 
     def let_in(self) -> bool:
         return False
-
-    def end(self, event: Event) -> bool:
-        return self._server._control.end(self._loop, event)
 
 
 def processors() -> int:

@@ -13,6 +13,8 @@ from sansio_server.hooks import ServerHooks
 from sansio_server.ledger import Place, current
 from sansio_server.lifecycle import Event
 
+from .observed import observe
+
 __all__ = ["DatagramHooks", "SocketHooks"]
 
 #: The largest backlog: listen(2) reduces it to what the kernel allows. The stdlib's 5 makes
@@ -202,6 +204,9 @@ class SocketHooks(ServerHooks):
             with suppress(OSError):  # it has gone already
                 socket.socket.shutdown(request, socket.SHUT_RD)
 
+    def _observed(self, request: Any) -> Any:
+        return observe(self, request)
+
     def _is_gone(self, place: Place) -> bool:
         """Say whether the request of *place* is known to be closed."""
         if type(place.key) is not int:
@@ -260,6 +265,11 @@ class DatagramHooks(SocketHooks):
             place = self._ledger.find_exactly(self._request_key(request))
         if place is not None:
             self._release(place)
+
+    def _async_request(self, request: Any) -> Any:
+        """Return *request* as an asynchronous handler sees it, with the socket as it sees one."""
+        data, sock = request
+        return data, super()._async_request(sock)
 
     def _request_key(self, request: Any) -> Hashable:
         """Return what tells the pair from all others that are alive."""

@@ -6,7 +6,6 @@ import socket
 from typing import Any
 
 from .base import BaseServer
-from .observed import observe
 from .runtime import BlockingRequest
 from .socket_hooks import DatagramHooks, SocketHooks
 
@@ -26,17 +25,9 @@ class TCPServer(SocketHooks, BaseServer):
         """Return *request* as an asynchronous handler sees it."""
         return request if isinstance(request, BlockingRequest) else BlockingRequest(request)
 
-    def _observed(self, request: Any) -> Any:
-        return observe(self, request)
-
 
 class UDPServer(DatagramHooks, TCPServer):
     """A server on a datagram socket; see :class:`~sync_backend.socket_hooks.DatagramHooks`."""
-
-    def _async_request(self, request: Any) -> Any:
-        """Return *request* as an asynchronous handler sees it."""
-        data, sock = request
-        return data, super()._async_request(sock)
 
 
 if hasattr(socket, "AF_UNIX"):

@@ -6,7 +6,7 @@ import errno
 import math
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
@@ -18,8 +18,8 @@ from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event
 from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
-from sansio_server.trace import TraceKind
-from sync_backend.control import Control, Loop
+from sync_backend.control import Loop
+from sync_backend.controlled import Controlled, ControlledTurns
 
 from .alarm import Alarm
 from .carriers import check_carrier
@@ -40,7 +40,7 @@ _TASK: Final = "trio_backend.tasks.Tasks._work"
 _STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 
-class BaseServer(Tasks):
+class BaseServer(Controlled, Tasks):
     """A server without a socket, for a trio nursery; subclasses bring ``get_request()`` and so on.
 
     Each request is served by a task of its own, inside ``serve_forever()``. Hooks may be ``def`` or
@@ -55,7 +55,6 @@ class BaseServer(Tasks):
 
     def __init__(self, server_address: Any, RequestHandlerClass: Callable[..., Any] | None) -> None:
         super().__init__(server_address, RequestHandlerClass)
-        self._control = Control(self._lifecycle, self._seen)
         self._clock: trio.abc.Clock | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._listening = trio.Lock()
@@ -168,15 +167,9 @@ class BaseServer(Tasks):
 
     async def _sleep(self, alarm: Alarm, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""
-        self._awaiting.add(alarm)  # before looking for room, or its coming might be missed
-        try:
-            plan = self._plan(until)
-            if not plan.listen:
-                return await alarm.sleep(plan.until, trio.sleep_forever)
-            self._awaiting.discard(alarm)
-            return await alarm.sleep(plan.until, self._wait_for_client)
-        finally:
-            self._awaiting.discard(alarm)
+        with self._sleeping(alarm, until) as plan:
+            wait = self._wait_for_client if plan.listen else trio.sleep_forever
+            return await alarm.sleep(plan.until, wait)
 
     async def _wait_for_client(self) -> None:
         """Wait until ``get_request()`` has something to return, or has returned it."""
@@ -234,19 +227,7 @@ class BaseServer(Tasks):
     def _prepare_listener(self) -> None:
         """Get ready to serve."""
 
-    def _close_listener(self) -> None:
-        """Let nobody else in."""
-
     # Stopping.
-
-    def shutdown(self) -> None:
-        """Ask ``serve_forever()`` to stop accepting, to drain, and to return; do not wait for it.
-
-        May be called by any task, thread or signal handler, any number of times. When nothing
-        serves the stop is kept: it ends the next ``serve_forever()`` or ``handle_request()`` at
-        once.
-        """
-        self._happened(Event.SHUTDOWN)
 
     def server_close(self) -> Any:
         """Close the server. A loop that still runs ends, as by :meth:`shutdown`."""
@@ -287,22 +268,12 @@ class BaseServer(Tasks):
         self._awaiting = other._awaiting
         self._drains = other._drains
 
-    def _released(self) -> None:
-        self._control.wake()
-
     def _now(self) -> float:
         """Return the time in seconds on trio's clock; 0 before that is known."""
         return 0.0 if self._clock is None else self._clock.current_time()
 
-    def _new_lock(self) -> AbstractContextManager[Any]:
-        return threading.RLock()  # blocking handlers close their requests in threads
-
-    def _happened(self, event: Event) -> None:
-        self._control.post(event)
-
     def _seen(self, event: Event) -> None:
-        """Tell of *event*, which has just happened, perhaps in a thread or a signal handler."""
-        self._emit(TraceKind.STATE, 0, event.name, self._lifecycle.loop.name)
+        super()._seen(event)
         if event in _STOPS and self._token is not None:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._stop_came, idempotent=True)
@@ -312,13 +283,11 @@ class BaseServer(Tasks):
             self._show_stop()
 
 
-class _Turns:
+class _Turns(ControlledTurns):
     """The turns of a loop in a task.
 
     :param nursery: where requests are served; None for the loop of one request, which serves it.
     """
-
-    tries_first = False
 
     def __init__(
         self,
@@ -329,8 +298,8 @@ class _Turns:
         relay: Relay | None = None,
         scopes: KeptScopes | None = None,
     ) -> None:
-        self._server = server
-        self._loop = loop
+        self._server: BaseServer = server
+        self.loop = loop
         self._alarm = alarm
         self._nursery: Any = nursery
         self._relay = relay
@@ -384,9 +353,6 @@ class _Turns:
 
     def _goes_on(self) -> bool:
         return self._nursery is None or self._server._is_running()
-
-    def end(self, event: Event) -> bool:
-        return self._server._control.end(self._loop, event)
 
 
 async def _while(goes_on: Callable[[], bool], awaitable: Awaitable[Any], alarm: Alarm) -> Any:

@@ -24,6 +24,7 @@ from sansio_server.ledger import Place
 from sansio_server.lifecycle import Event, State
 from sansio_server.loop import request_loop, serve_loop
 from sync_backend.control import Loop
+from sync_backend.controlled import ControlledTurns
 
 from .alarm import Alarm
 from .bridged_request import BridgedRequest
@@ -234,29 +235,20 @@ class BaseServer(Interruptible):
         super()._close_listener()
 
 
-class _Turns:
+class _Turns(ControlledTurns):
     """The turns of a loop in a trio run."""
 
-    tries_first = False
-
     def __init__(self, server: BaseServer, loop: Loop, alarm: Alarm) -> None:
-        self._server = server
-        self._loop = loop
+        self._server: BaseServer = server
+        self.loop = loop
         self._alarm = alarm
         self._fetches = False  # whether it holds the lock of those who fetch a request
 
     async def sleep(self, until: float) -> bool:
         server = self._server
-        server._awaiting.add(self)  # before looking for room, or its coming might be missed
-        try:
-            plan = server._plan(until)
-            wait: Callable[[], Awaitable[object]] = trio.sleep_forever
-            if plan.listen:
-                server._awaiting.discard(self)
-                wait = self._wait
+        with server._sleeping(self, until) as plan:
+            wait = self._wait if plan.listen else trio.sleep_forever
             return await self._alarm.sleep(_on_trios_clock(server, plan.until), wait)
-        finally:
-            server._awaiting.discard(self)
 
     async def _wait(self) -> None:
         server = self._server
@@ -285,15 +277,15 @@ class _Turns:
         return False
 
     def end(self, event: Event) -> bool:
-        server, control = self._server, self._server._control
+        server = self._server
         if event is not Event.REQUEST:
-            return control.end(self._loop, event)
+            return super().end(event)
         # Several threads may wait on this server, and may have seen the same client, though one of
         # them began when the other had ended its wait: who then finds nobody goes on waiting.
         server._fetching.acquire()
         self._fetches = True
         try:
-            ended = _is_readable(server.fileno()) and control.end(self._loop, event)
+            ended = _is_readable(server.fileno()) and super().end(event)
         except BaseException:
             self._let_others_fetch()
             raise

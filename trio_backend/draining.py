@@ -87,7 +87,7 @@ class Draining(TaskServer):
     async def _drain_at_once(self) -> None:
         """Cut what is under way, since ``serve_forever()`` was cancelled or has failed."""
         with trio.CancelScope(shield=True):
-            self.drain_report = await self._end_requests(self._under_way(), 0.0, quietly=True)
+            await super()._drain_at_once()
         self._drained.set()
 
     async def _wait_for_end(self, places: Iterable[Place], until: float) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import trio
 
-from sync_backend.observed import observe
 from sync_backend.socket_hooks import DatagramHooks, SocketHooks
 
 from .base import BaseServer
@@ -81,9 +80,6 @@ class TCPServer(SocketHooks, BaseServer):
         if not isinstance(request, socket.socket):
             return request
         return GreenRequest(awaited(request), request, wait_for)
-
-    def _observed(self, request: Any) -> Any:
-        return observe(self, request)
 
 
 class UDPServer(DatagramHooks, TCPServer):

@@ -11,7 +11,6 @@ import trio
 
 from sansio_server.deferred import Deferred, settled
 from sansio_server.driver import Rest, continue_request, drive, place_of
-from sansio_server.handlers import is_asynchronous
 from sansio_server.hooks import ServerHooks
 from sansio_server.ledger import current
 from sansio_server.request import Step
@@ -23,7 +22,6 @@ from .worker import Worker
 __all__ = ["Tasks"]
 
 _HERE = Step.HERE
-_NONE: Final = object()
 _ENTERED: Final[AbstractContextManager[Any]] = nullcontext()
 
 
@@ -42,8 +40,6 @@ class Tasks(Draining):
             raise ValueError(f"on_error must be 'report' or 'crash', not {self.on_error!r}")
         check_carrier(self.blocking_handlers)
         self._threads: trio.CapacityLimiter | None = None
-        #: The last handler that was found to be asynchronous.
-        self._asynchronous: Any = _NONE
 
     # The task.
 
@@ -145,28 +141,6 @@ class Tasks(Draining):
         )
 
     # Blocking handlers.
-
-    def finish_request(self, request: Any, client_address: Any) -> Any:
-        """Serve *request* by calling ``RequestHandlerClass``."""
-        serve = super().finish_request
-        handler = self.RequestHandlerClass
-        if handler is self._asynchronous or is_asynchronous(handler):
-            return serve(request, client_address)
-        if is_asynchronous(self.finish_request):
-            # An override that is a coroutine function has called this, in the task.
-            return Deferred(self._carry(serve, request, client_address))
-        return serve(request, client_address)
-
-    @property
-    def _carrier(self) -> Any:  # type: ignore[override]  # not the same for all handlers
-        """What calls ``finish_request()`` where blocking handlers run; None for others."""
-        handler = self.RequestHandlerClass
-        if handler is self._asynchronous:
-            return None
-        if is_asynchronous(handler):
-            self._asynchronous = handler
-            return None
-        return None if is_asynchronous(self.finish_request) else self._carry
 
     def _carry(self, hook: Callable[..., Any], request: Any, client_address: Any) -> Awaitable[Any]:
         return CARRIERS[self.blocking_handlers](self, hook, request, client_address)

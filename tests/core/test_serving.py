@@ -17,7 +17,7 @@ from sansio_server.request import Step
 from sansio_server.serving import SWEEP_INTERVAL, Plan
 from sansio_server.trace import TraceKind
 
-from .memory import MemoryServer, Request
+from .memory import Failure, MemoryServer, Request
 
 FULL = OSError(errno.EMFILE, "too many open files")
 LOST = OSError(errno.ECONNABORTED, "aborted")
@@ -189,6 +189,48 @@ def test_a_full_machine_is_told_of_to_the_trace() -> None:
     events = server.traced()
     server._accept_failed(FULL)
     assert [(e.kind, e.what, e.detail) for e in events] == [(TraceKind.OVERLOAD, "capacity", FULL)]
+
+
+def test_whoever_sleeps_without_room_is_to_be_told_of_it() -> None:
+    server = with_requests(1, max_connections=1)
+    sleep = server._sleeping("loop", 5.0)
+    with sleep as plan:
+        assert plan == Plan(listen=False, until=5.0)
+        assert server._awaiting == {"loop"}
+    assert server._awaiting == set()
+
+
+def test_whoever_has_room_need_not_be_told() -> None:
+    server = MemoryServer()
+    with server._sleeping("loop", 5.0) as plan:
+        assert plan.listen
+        assert server._awaiting == set()
+
+
+def test_room_that_comes_while_it_is_looked_for_is_told_of() -> None:
+    class Coming(MemoryServer):
+        def _plan(self, until: float) -> Plan:
+            told.append(set(self._awaiting))
+            return super()._plan(until)
+
+    told: list[set[Any]] = []
+    with Coming()._sleeping("loop", 5.0):
+        assert told == [{"loop"}]
+
+
+def test_a_sleep_that_ends_or_begins_with_an_error_is_over() -> None:
+    class Broken(MemoryServer):
+        def _plan(self, until: float) -> Plan:
+            raise Failure
+
+    server = Broken()
+    with pytest.raises(Failure), server._sleeping("loop", 5.0):
+        raise AssertionError("there is no plan")
+    assert server._awaiting == set()
+    server = with_requests(1, max_connections=1)  # type: ignore[assignment]
+    with pytest.raises(Failure), server._sleeping("loop", 5.0):
+        raise Failure
+    assert server._awaiting == set()
 
 
 def test_the_trace_is_told_why_nobody_is_listened_for() -> None:

@@ -6,6 +6,7 @@ import errno
 import sys
 from collections import deque
 from collections.abc import Coroutine, Iterable
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -60,6 +61,9 @@ class Server(TaskServer, MemoryServer):
         self.clients = deque(clients)
         self.tasks: list[Task] = []
         self.waits: list[float] = []
+        self.carried: list[Any] = []
+        self.seen: list[Any] = []
+        self.is_closed = False
         super().__init__(*args, **attributes)
         self._happened(Event.SERVE)
 
@@ -85,6 +89,13 @@ class Server(TaskServer, MemoryServer):
         known = len(self.tasks)
         run_blocking(self._let_in(begin, **options))
         return self.tasks[known:]
+
+    async def _carry(self, hook: Any, request: Any, client_address: Any) -> Any:
+        self.carried.append(client_address)
+        return hook(request, client_address)
+
+    def _close_listener(self) -> None:
+        self.is_closed = True
 
     def _wait_for_end(self, places: Iterable[Place], until: float) -> None:
         self.waits.append(until)
@@ -369,8 +380,81 @@ def test_a_hook_that_fails_is_told_to_handle_error() -> None:
     assert (told, task.over, server.counters.closed) == (["a"], True, 1)
 
 
+def test_all_may_be_cut_at_once() -> None:
+    server = Server(Waits, clients="ab")
+    for task in server.run_let_in():
+        task.step()
+    Context().run(run_blocking, server._drain_at_once())  # that of the loop, not of a request
+    assert server.drain_report is not None
+    assert [straggler.client_address for straggler in server.drain_report.cut] == ["a", "b"]
+    assert (open_clients(server), server.counters.cut) == ([], 2)
+
+
+# Blocking handlers.
+
+
+def blocking(request: Any, client_address: Any, server: Server) -> None:
+    server.seen.append(client_address)
+
+
+def test_a_blocking_handler_is_carried_and_no_other() -> None:
+    server = Server(Waits, clients="ab")
+    [first] = server.run_let_in(most=1)
+    first.step()
+    first.step()
+    assert server.carried == []
+    server.RequestHandlerClass = blocking
+    server.run_let_in()[0].step()
+    assert (server.carried, server.seen) == (["b"], ["b"])
+
+
+@pytest.mark.parametrize("handler", [blocking, Waits])
+def test_below_an_asynchronous_override_it_is_the_handler_that_is_carried(handler: Any) -> None:
+    class Around(Server):
+        async def finish_request(self, request: Any, client_address: Any) -> None:
+            assert self.carried == []
+            super().finish_request(request, client_address)
+
+    server = Around(handler, clients="a")
+    [task] = server.run_let_in()
+    while not task.over:
+        task.step()
+    assert (server.carried, server.seen) == ((["a"], ["a"]) if handler is blocking else ([], []))
+
+
+# Stopping.
+
+
+def test_a_server_that_no_loop_watches_is_closed_at_once() -> None:
+    server = Server()
+    server._happened(Event.LEAVE)
+    server._let_go()
+    assert not server.is_closed
+    server.server_close()
+    assert server.is_closed
+
+
+def test_a_loop_that_runs_lets_go_of_the_listener_at_its_end() -> None:
+    server = Server()
+    server.server_close()
+    assert not server._is_running()
+    assert not server.is_closed
+    server._happened(Event.LEAVE)
+    server._let_go()
+    assert server.is_closed
+
+
+def test_a_stop_does_not_wait() -> None:
+    server = Server()
+    server.shutdown()
+    assert not server._is_running()
+
+
 def test_what_a_backend_brings() -> None:
     server = TaskServer.__new__(TaskServer)
     assert not server._gets_requests_itself()
+    server._close_listener()
     with pytest.raises(NotImplementedError):
         server.get_request()
+    with pytest.raises(NotImplementedError):
+        server._carry(print, None, None)

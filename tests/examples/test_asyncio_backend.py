@@ -133,7 +133,7 @@ BOTH = pytest.mark.parametrize("handler", [AsyncLines, Lines])
 
 
 def test_the_program_sorts_the_words_of_each_line() -> None:
-    with serving("asyncio_backend.py") as server:
+    with serving("asyncio_server.py") as server:
         assert said("lines_client.py", server.address, "c a b", "z y") == ["a b c", "y z"]
 
 
@@ -266,6 +266,27 @@ def test_hooks_may_be_asynchronous() -> None:
     run(test())
 
 
+def test_a_blocking_handler_has_a_thread_below_an_asynchronous_hook_too() -> None:
+    class Server(backend.TCPServer):  # type: ignore[misc, name-defined]
+        async def finish_request(self, request: Any, client_address: Any) -> None:
+            await asyncio.sleep(0)
+            await super().finish_request(request, client_address)
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            threads.append(threading.current_thread())
+
+    threads: list[threading.Thread] = []
+
+    async def test() -> None:
+        async with running(Server(HERE, Handler)) as server:
+            assert await leave(await connect(server)) == b""
+
+    run(test())
+    [thread] = threads
+    assert thread is not threading.main_thread()
+
+
 def test_errors_are_told_and_the_server_lives() -> None:
     class Server(backend.TCPServer):  # type: ignore[misc, name-defined]
         def handle_error(self, request: Any, client_address: Any) -> None:
@@ -395,8 +416,46 @@ def test_cancelling_the_loop_ends_all_requests(handler: Callable[..., Any]) -> N
         for client in clients:
             assert await leave(client) == b""
         assert (server.counters.closed, server.counters.cut) == (3, 3)
+        assert [straggler.ended for straggler in server.drain_report.cut] == [True] * 3
 
     run(test())
+
+
+def test_a_request_that_is_cut_twice_is_closed_when_its_thread_has_ended() -> None:
+    gate, begun = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    class Gate(BaseRequestHandler):
+        def handle(self) -> None:
+            begun.set()
+            gate.wait(PATIENCE)
+            order.append("handled")
+
+    class Server(backend.TCPServer):  # type: ignore[misc, name-defined]
+        def _interrupt(self, request: Any) -> None:
+            super()._interrupt(request)
+            interrupted.set()
+
+        def shutdown_request(self, request: Any) -> None:
+            order.append("closed")
+            super().shutdown_request(request)
+
+    interrupted = asyncio.Event()
+
+    async def test() -> None:
+        async with running(Server(HERE, Gate)) as server:
+            client = await connect(server)
+            await asyncio.to_thread(begun.wait, PATIENCE)
+            [place] = server._workers
+            for _ in range(2):
+                server._cut(place, "a test")
+                await interrupted.wait()
+                interrupted.clear()
+            gate.set()
+            await leave(client)
+
+    run(test())
+    assert order == ["handled", "closed"]
 
 
 def test_a_request_that_waits_for_its_thread_can_be_cut() -> None:

@@ -42,9 +42,7 @@ class _Loop:
         """Sleep as the server's plan says; return whether a client came."""
         server = self.server
         world = server.world
-        server._awaiting.add(self)  # before looking for room, or its coming might be missed
-        try:
-            plan = server._plan(until)
+        with server._sleeping(self, until) as plan:
             listener = server._listener() if plan.listen else None
             if listener is None:
                 world.wait(server._wakeup, until=plan.until, why="something to do", idle=True)
@@ -55,8 +53,6 @@ class _Loop:
                 world.wait(arrived, server._wakeup, until=plan.until, why="a client", idle=True)
                 is_there, _ = listener.readable()
             return is_there
-        finally:
-            server._awaiting.discard(self)
 
     def let_in(self) -> bool:
         """Let in who is there."""

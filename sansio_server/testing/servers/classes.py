@@ -100,10 +100,6 @@ class UDPServer(DatagramHooks, TCPServer):
     def _is_gone(self, place: Place) -> bool:
         return False
 
-    def _async_request(self, request: Any) -> Any:
-        data, sock = request
-        return data, BlockingRequest(sock)
-
     def _observed(self, request: Any) -> Any:
         data, sock = request
         self._emit(TraceKind.BYTES, 0, "in", len(data))
