@@ -25,7 +25,16 @@ import attrs
 
 from .exceptions import IllegalTransition
 
-__all__ = ["REGIONS", "RUNNING", "SERVER_STATES", "Event", "Lifecycle", "State"]
+__all__ = [
+    "LOOP_ENTRIES",
+    "REGIONS",
+    "RUNNING",
+    "SERVER_STATES",
+    "STOPS",
+    "Event",
+    "Lifecycle",
+    "State",
+]
 
 
 class State(IntEnum):
@@ -175,7 +184,10 @@ _REGION_EVENTS: Final = {
     region: frozenset(event for state in states for event in SERVER_STATES[state])
     for region, states in REGIONS.items()
 }
-_LOOP_ENTRIES: Final = frozenset({Event.SERVE, Event.WAIT})
+#: What a loop begins with.
+LOOP_ENTRIES: Final = frozenset({Event.SERVE, Event.WAIT})
+#: What asks the loops to end.
+STOPS: Final = frozenset({Event.SHUTDOWN, Event.CLOSE})
 #: The states of a loop in which it may go on.
 RUNNING: Final = frozenset({State.SERVING, State.WAITING})
 _LOOP_EXITS: Final = frozenset({Event.REQUEST, Event.TIMEOUT, Event.LEAVE})
@@ -205,7 +217,7 @@ class Lifecycle:
         if event in _LOOP_EXITS:
             self._leave(event)
             return
-        loops = self.loops + 1 if event in _LOOP_ENTRIES else self.loops
+        loops = self.loops + 1 if event in LOOP_ENTRIES else self.loops
         after = [
             self._after(region, event) if event in events else getattr(self, region)
             for region, events in _REGION_EVENTS.items()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from sansio_server.deferred import as_coroutine, is_awaitable
 from sansio_server.driver import continue_request, drive, place_of, run_blocking, take_in
 from sansio_server.ledger import Place
-from sansio_server.lifecycle import Event
+from sansio_server.lifecycle import STOPS, Event
 from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
 
@@ -25,7 +25,6 @@ from .wakeup import Wakeup
 __all__ = ["BaseServer"]
 
 _HERE, _VERIFY = Step.HERE, Step.VERIFY
-_STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 _Self = TypeVar("_Self", bound="BaseServer")
 
@@ -242,7 +241,7 @@ class BaseServer(Controlled, Draining):
 
     def _seen(self, event: Event) -> None:
         super()._seen(event)
-        if event in _STOPS:
+        if event in STOPS:
             self.stopping.set()
             self._show_stop()
         elif self.stopping.is_set() and self._is_running():

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, Protocol
 
-from sansio_server.lifecycle import Event, Lifecycle, State
+from sansio_server.lifecycle import LOOP_ENTRIES, Event, Lifecycle, State
 
 from .wakeup import Wakeup
 
@@ -88,8 +88,6 @@ class Loop:
         self.left = Latch()
 
 
-#: What a loop begins with.
-_ENTRIES: Final = frozenset({Event.SERVE, Event.WAIT})
 #: What ends a loop only while nobody has asked for a stop.
 _LOOKED_FOR: Final = frozenset({Event.REQUEST, Event.TIMEOUT})
 #: How often it is tried to put an event, if each time something else is raised in between.
@@ -179,7 +177,7 @@ class Control:
         if not posted.applied:
             if event in _LOOKED_FOR and not self._lifecycle.running:
                 return  # a stop came first; the loop will see that
-            if loop is not None and event not in _ENTRIES and loop not in self._loops:
+            if loop is not None and event not in LOOP_ENTRIES and loop not in self._loops:
                 return  # it was interrupted before it had begun, or has left already
             self._lifecycle.put(event)
             posted.applied = True
@@ -188,7 +186,7 @@ class Control:
                 for stopped in self._loops:
                     stopped.stopped = True
             self.wake()
-        elif event in _ENTRIES:
+        elif event in LOOP_ENTRIES:
             if loop not in self._loops:
                 self._loops += (loop,)
         else:

@@ -15,7 +15,7 @@ import trio
 from sansio_server.deferred import is_awaitable, settled
 from sansio_server.driver import drive
 from sansio_server.ledger import Place
-from sansio_server.lifecycle import Event
+from sansio_server.lifecycle import STOPS, Event
 from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
 from sync_backend.control import Loop
@@ -36,8 +36,6 @@ _Self = TypeVar("_Self", bound="BaseServer")
 
 #: The name of all tasks that serve a request; trio would make a string for each.
 _TASK: Final = "trio_backend.tasks.Tasks._work"
-
-_STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 
 class BaseServer(Controlled, Tasks):
@@ -274,7 +272,7 @@ class BaseServer(Controlled, Tasks):
 
     def _seen(self, event: Event) -> None:
         super()._seen(event)
-        if event in _STOPS and self._token is not None:
+        if event in STOPS and self._token is not None:
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._stop_came, idempotent=True)
 

@@ -12,7 +12,7 @@ from sansio_server.drain import Drain
 from sansio_server.driver import take_in
 from sansio_server.exceptions import IllegalTransition
 from sansio_server.ledger import Place
-from sansio_server.lifecycle import Event, State
+from sansio_server.lifecycle import STOPS, Event, State
 from sansio_server.limits import Admission, admission
 from sansio_server.request import ENTRIES, Outcome, Step
 from sansio_server.testing.recording.format import CONTINUES, Record, RecordedError
@@ -30,8 +30,6 @@ Found: TypeAlias = Iterator[str | None]
 
 #: Seconds that a thread may take from what it does to telling of it, and a loop to its next turn.
 _LATENESS: Final = 1.0
-
-_STOPS: Final = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 
 @attrs.define(eq=False)
@@ -150,7 +148,7 @@ class Course:
         if happened is None:
             yield f"there is no event {event.what!r}"
             return
-        if happened in _STOPS and lifecycle.running:
+        if happened in STOPS and lifecycle.running:
             self._on_the_way_in = lifecycle.loops
         elif happened is Event.REQUEST:
             self._on_the_way_in += 1

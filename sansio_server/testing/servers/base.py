@@ -11,7 +11,7 @@ from sansio_server.deferred import DONE, as_coroutine, is_awaitable
 from sansio_server.draining import BlockingDraining
 from sansio_server.driver import continue_request, place_of, run_blocking, start_request
 from sansio_server.ledger import Place
-from sansio_server.lifecycle import Event, State
+from sansio_server.lifecycle import STOPS, Event, State
 from sansio_server.loop import request_loop, serve_loop
 from sansio_server.request import Step
 from sansio_server.testing.world.scheduler import Actor, Signal
@@ -22,7 +22,6 @@ from sync_backend.runtime import BlockingRuntime
 __all__ = ["BaseServer"]
 
 _HERE = Step.HERE
-_STOPS = frozenset({Event.SHUTDOWN, Event.CLOSE})
 
 _Self = TypeVar("_Self", bound="BaseServer")
 
@@ -284,7 +283,7 @@ class BaseServer(BlockingDraining):
         self._lifecycle.put(event)
         self._emit(TraceKind.STATE, 0, event.name, self._lifecycle.loop.name)
         self.world.tell(self._wakeup)
-        if event in _STOPS and self._lifecycle.loop is not State.IDLE:
+        if event in STOPS and self._lifecycle.loop is not State.IDLE:
             self._show_stop()
 
     def __enter__(self: _Self) -> _Self:  # noqa: PYI019 - typing.Self came with Python 3.11
