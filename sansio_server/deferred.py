@@ -117,12 +117,15 @@ async def settle_deferred(noted: Iterable[Deferred] = ()) -> None:
         noted = take_deferred()
 
 
-async def settled(result: Any) -> Any:
-    """Return *result* of a hook, awaited if it is to be; and await what the hook deferred."""
+async def settled(result: Any, noted: Iterable[Deferred] = ()) -> Any:
+    """Return *result* of a hook, awaited if it is to be; and await what the hook deferred.
+
+    :param noted: what it has deferred elsewhere; what it has deferred here comes after that.
+    """
     if is_awaitable(result):
         result = await result
-    if waiting.get() is not None:
-        await settle_deferred()
+    if noted or waiting.get() is not None:
+        await settle_deferred(noted)
     return result
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any, Protocol
 
-from sansio_server.deferred import Deferred, close, is_awaitable, settle_deferred, take_deferred
+from sansio_server.deferred import Deferred, close, is_awaitable, settled, take_deferred
 
 __all__ = ["ThreadCall", "ThreadUser"]
 
@@ -55,10 +55,7 @@ class ThreadCall:
             if self._failure is not None:
                 raise self._failure
             result, self._result = self._result, None
-            if is_awaitable(result):
-                result = await result
-            await settle_deferred(self._deferred)
-            return result
+            return await settled(result, self._deferred)
         finally:
             self.drop()
 
