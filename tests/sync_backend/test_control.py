@@ -4,7 +4,6 @@ import itertools
 import os
 import select
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -338,14 +337,26 @@ def test_a_stop_by_another_thread_amid_ctrl_c_is_not_lost(during: Event, then: S
             assert machine.state() is then
 
 
+class Locks(deque[threading.Lock]):
+    """Those of the threads that wait for a latch; tells when one has come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = threading.Event()
+
+    def append(self, lock: threading.Lock) -> None:
+        super().append(lock)
+        self.came.set()
+
+
 def test_whoever_waits_for_a_loop_goes_on_when_ctrl_c_interrupts_its_end() -> None:
     def leave(machine: Machine) -> None:
         with machine.control.running_with(Event.SERVE, SilentWakeup()) as loop:
+            locks = loop.left._waiters = Locks()
             waiter = Thread(loop.left.wait)
             waiters.append(waiter)
             waiter.start()
-            while not loop.left._waiters:
-                time.sleep(0)  # until it waits
+            assert locks.came.wait(PATIENCE)
             raise KeyboardInterrupt
 
     waiters: list[Thread] = []
