@@ -3,131 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
 import socket
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from sansio_server import (
     BaseRequestHandler,
-    DatagramRequestHandler,
     StreamRequestHandler,
     TraceEvent,
     TraceKind,
 )
-from tests.examples.programs import EXAMPLES, said, serving
-
-T = TypeVar("T")
-PATIENCE = 20.0  # seconds for anything that is waited for
-
-
-def load() -> Any:
-    """Import the example, which is a program and in no package."""
-    path = EXAMPLES / "asyncio_backend.py"
-    spec = importlib.util.spec_from_file_location("asyncio_backend", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-backend = load()
-HERE = ("127.0.0.1", 0)
-
-
-def run(test: Coroutine[Any, Any, T]) -> T:
-    """Run a test in an event loop, for a while at most."""
-    return asyncio.run(asyncio.wait_for(test, PATIENCE))
-
-
-@asynccontextmanager
-async def running(server: Any) -> AsyncIterator[Any]:
-    """Serve in a task; stop at the end, and let what the loop raised out."""
-    task = asyncio.create_task(server.serve_forever())
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        try:
-            await task
-        finally:
-            server.server_close()
-
-
-Client = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-async def connect(server: Any) -> Client:
-    if isinstance(server.server_address, str):
-        return await asyncio.open_unix_connection(server.server_address)
-    return await asyncio.open_connection(*server.server_address)
-
-
-async def say(client: Client, data: bytes = b"hello\n") -> bytes:
-    """Send a line, read one."""
-    client[1].write(data)
-    return await client[0].readline()
-
-
-async def leave(client: Client) -> bytes:
-    """Read to the end, and close."""
-    try:
-        return await client[0].read()
-    except ConnectionResetError:
-        return b""
-    finally:
-        client[1].close()
-        await client[1].wait_closed()
-
-
-class AsyncLines(StreamRequestHandler):
-    async def handle(self) -> None:
-        async for line in self.rfile:
-            await self.wfile.write(line.upper())
-
-
-class Lines(StreamRequestHandler):
-    def handle(self) -> None:
-        for line in self.rfile:
-            self.wfile.write(line.upper())
-
-
-class AsyncPackets(BaseRequestHandler):
-    async def handle(self) -> None:
-        data, sock = self.request
-        await sock.sendto(data.upper(), self.client_address)
-
-
-class Packets(DatagramRequestHandler):
-    def handle(self) -> None:
-        self.wfile.write(self.packet.upper())
-
-
-async def callable_handler(request: Any, client_address: Any, server: Any) -> None:
-    await request.sendall((await request.recv(1024)).upper())
-
-
-def callable_that_returns_an_awaitable(request: Any, client_address: Any, server: Any) -> Any:
-    data = request.recv(1024)
-
-    async def answer() -> None:
-        await asyncio.sleep(0)
-        request.sendall(data.upper())
-
-    return answer()
-
-
-BOTH = pytest.mark.parametrize("handler", [AsyncLines, Lines])
-
+from tests.examples.asyncio_servers import (
+    BOTH,
+    HERE,
+    PATIENCE,
+    AsyncLines,
+    AsyncPackets,
+    Lines,
+    Packets,
+    backend,
+    callable_handler,
+    callable_that_returns_an_awaitable,
+    connect,
+    leave,
+    run,
+    running,
+    say,
+)
+from tests.examples.programs import said, serving
 
 # As a program.
 
@@ -236,7 +145,7 @@ def test_hooks_run_in_the_order_of_the_table(handler: Callable[..., Any]) -> Non
 
 
 def test_hooks_may_be_asynchronous() -> None:
-    class Server(backend.TCPServer):  # type: ignore[misc, name-defined]
+    class Server(backend.TCPServer):  # type: ignore[misc]
         async def get_request(self) -> Any:
             await asyncio.sleep(0)
             return super().get_request()
@@ -267,7 +176,7 @@ def test_hooks_may_be_asynchronous() -> None:
 
 
 def test_a_blocking_handler_has_a_thread_below_an_asynchronous_hook_too() -> None:
-    class Server(backend.TCPServer):  # type: ignore[misc, name-defined]
+    class Server(backend.TCPServer):  # type: ignore[misc]
         async def finish_request(self, request: Any, client_address: Any) -> None:
             await asyncio.sleep(0)
             await super().finish_request(request, client_address)
@@ -288,7 +197,7 @@ def test_a_blocking_handler_has_a_thread_below_an_asynchronous_hook_too() -> Non
 
 
 def test_errors_are_told_and_the_server_lives() -> None:
-    class Server(backend.TCPServer):  # type: ignore[misc, name-defined]
+    class Server(backend.TCPServer):  # type: ignore[misc]
         def handle_error(self, request: Any, client_address: Any) -> None:
             told.append(sys.exc_info()[1])
             if len(told) == 2:
@@ -431,7 +340,7 @@ def test_a_request_that_is_cut_twice_is_closed_when_its_thread_has_ended() -> No
             gate.wait(PATIENCE)
             order.append("handled")
 
-    class Server(backend.TCPServer):  # type: ignore[misc, name-defined]
+    class Server(backend.TCPServer):  # type: ignore[misc]
         def _interrupt(self, request: Any) -> None:
             super()._interrupt(request)
             interrupted.set()
@@ -544,7 +453,7 @@ def test_one_request_is_served_to_its_end(handler: Callable[..., Any]) -> None:
 
 
 def test_nobody_comes() -> None:
-    class Server(backend.TCPServer):  # type: ignore[misc, name-defined]
+    class Server(backend.TCPServer):  # type: ignore[misc]
         timeout = 0.01
 
         def handle_timeout(self) -> str:

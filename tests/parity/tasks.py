@@ -6,16 +6,14 @@ What they serve in one call of ``serve_forever()`` or ``handle_request()`` is on
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import trio
 
 import trio_backend
+from tests.examples.modules import load
 from tests.parity.instrument import KINDS
 from tests.parity.scenarios import SCENARIOS
 
@@ -71,19 +69,8 @@ def _blocking(base: Any, run: Run) -> type:
     return Server
 
 
-def example_of_asyncio() -> Any:
-    """Import the backend for asyncio, which is an example and in no package."""
-    path = Path(__file__).parents[2] / "examples" / "asyncio_backend.py"
-    spec = importlib.util.spec_from_file_location("asyncio_backend", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 TRIO = blocking(trio_backend, on_trio)
-ASYNCIO = blocking(example_of_asyncio(), on_asyncio)
+ASYNCIO = blocking(load("asyncio_backend"), on_asyncio)
 
 
 def _matching(*parts: str) -> list[str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,33 +9,12 @@ import pytest
 import trio_backend
 from sansio_server import StreamRequestHandler
 from sansio_server.testing import Client, ScriptedServer, World, in_memory
-from tests.examples.programs import EXAMPLES
-
-
-def example(name: str) -> ModuleType:
-    """Return the module of an example, which is in no package."""
-    # Some import one another, as they stand side by side.
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(EXAMPLES)
-        return _loaded(name)
-
-
-def _loaded(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[spec.name]
-    return module
+from tests.examples.modules import load
 
 
 @pytest.mark.parametrize("way", ["inline", "threads", "forks"])
 def test_async_handler(way: str) -> None:
-    module = example("async_handler")
+    module = load("async_handler")
     with ScriptedServer(module.Sorter, module.WAYS[way]) as server:
         client = server.connect()
         assert client.readline() == b"send words\n"
@@ -47,7 +23,7 @@ def test_async_handler(way: str) -> None:
 
 
 def test_asyncio_server() -> None:
-    module = example("asyncio_server")
+    module = load("asyncio_server")
     with ScriptedServer(module.Sorter) as server:
         client = server.connect()
         client.send(b"red green blue\n")
@@ -55,7 +31,7 @@ def test_asyncio_server() -> None:
 
 
 def test_forking_server() -> None:
-    module = example("forking_server")
+    module = load("forking_server")
     with ScriptedServer(module.Reporter, module.ReportServer) as server:
         reports = []
         for _ in range(2):
@@ -71,7 +47,7 @@ def test_forking_server() -> None:
 
 
 def test_threaded_server() -> None:
-    made = in_memory(example("threaded_server").ScoreServer)
+    made = in_memory(load("threaded_server").ScoreServer)
     with World() as world:
         server: Any = made(("127.0.0.1", 0))  # it names its handler by itself
         loop = world.spawn("loop", server.serve_forever)
@@ -86,13 +62,13 @@ def test_threaded_server() -> None:
 
 
 def test_tcp_servers() -> None:
-    module = example("tcp_server")
+    module = load("tcp_server")
     with ScriptedServer(module.WordCounter, module.WordServer) as server:
         client = server.connect()
         client.send(b"one two three\n")
         client.shutdown_write()
         assert b"3" in client.read_to_end()
-    module = example("tcp_lines_server")
+    module = load("tcp_lines_server")
     with ScriptedServer(module.Adder, module.AddingServer) as server:
         client = server.connect()
         client.send(b"1 2\n")
@@ -101,7 +77,7 @@ def test_tcp_servers() -> None:
 
 
 def test_udp_server() -> None:
-    module = example("udp_server")
+    module = load("udp_server")
     with ScriptedServer(module.Checksum, trio_backend.UDPServer) as server:
         client = server.datagram_client()
         client.send(b"hello")
@@ -110,7 +86,7 @@ def test_udp_server() -> None:
 
 def test_trio_chat_needs_trio(capsys: pytest.CaptureFixture[str]) -> None:
     """A nursery is trio's: the handler gets an error where it opens one, and is done."""
-    module = example("trio_chat")
+    module = load("trio_chat")
     with ScriptedServer(module.Chat) as server:
         for _ in range(2):
             assert server.connect().read_to_end() == b"welcome\n"
