@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import struct
 from collections.abc import Callable
 from typing import Any
 
+from sansio_server.testing.real_sockets.client_sockets import closed_in_children
 from tests.parity.instrument import DATAGRAMS
 from tests.parity.recorder import PATIENCE
 
 # Closes with a reset: linger is on, for no time.
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-# Forked children must not hold up the end of a connection: they close what they inherit.
-_clients: set[Client] = set()
-
-
-def _close_clients() -> None:
-    for client in list(_clients):
-        client.close()
-
-
-os.register_at_fork(after_in_child=_close_clients)
 
 
 class Client:
@@ -45,7 +33,6 @@ class Client:
         self._socket = make_socket(
             family, socket.SOCK_DGRAM if self._datagrams else socket.SOCK_STREAM
         )
-        _clients.add(self)
         self._socket.settimeout(PATIENCE)
         self._server_address = server_address
         self.ended = False
@@ -60,7 +47,11 @@ class Client:
 
     def begin_tls(self, context: ssl.SSLContext) -> None:
         """Go on over TLS."""
-        self._socket = context.wrap_socket(self._socket)
+        plain = self._socket
+        self._socket = encrypted = closed_in_children(
+            lambda: context.wrap_socket(plain, do_handshake_on_connect=False)
+        )
+        encrypted.do_handshake()
 
     def send(self, data: bytes) -> None:
         """Send a datagram, or bytes of the stream."""
@@ -100,7 +91,6 @@ class Client:
         """Close the client's socket."""
         self.ended = True
         self._socket.close()
-        _clients.discard(self)
 
     def _read_datagrams(self) -> str:
         found = []

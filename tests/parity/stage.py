@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sansio_server.testing.real_sockets.client_sockets import client_socket
 from tests.parity.clients import Client
 from tests.parity.columns import Column
 from tests.parity.instrument import (
@@ -49,7 +49,7 @@ def play(
         if column.in_memory:
             recorder, make_socket = in_a_world(stack)
         else:
-            recorder, make_socket = Recorder(), socket.socket
+            recorder, make_socket = Recorder(), client_socket
         stage = Stage(scenario, column, way, kind, recorder, directory, make_socket)
         stack.enter_context(_everything_recorded(recorder))
         stack.callback(stage.clear_up)

@@ -10,11 +10,11 @@ import struct
 import subprocess
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from sansio_server.testing.real_sockets.client_sockets import client_socket
 from sansio_server.trace import TraceEvent, TraceKind
 from sync_backend import BaseServer
 
@@ -22,17 +22,6 @@ ROOT = Path(__file__).parents[2]
 HERE = ("127.0.0.1", 0)
 PATIENCE = 30.0  # seconds for anything that is waited for
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # linger is on, for no time
-
-_clients: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-
-
-def _close_clients() -> None:
-    # A child that keeps a copy of a client's socket would keep the connection alive.
-    for client in list(_clients):
-        client.close()
-
-
-os.register_at_fork(after_in_child=_close_clients)
 
 
 def name_of(value: object) -> str:
@@ -48,8 +37,7 @@ def connect(server: Any) -> socket.socket:
     address = getattr(server, "server_address", server)
     kind = getattr(server, "socket_type", socket.SOCK_STREAM)
     family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
-    client = socket.socket(family, kind)
-    _clients.add(client)
+    client = client_socket(family, kind)
     client.settimeout(PATIENCE)
     try:
         client.connect(address)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 from weakref import WeakSet
 
-__all__ = ["client_socket"]
+__all__ = ["client_socket", "closed_in_children"]
+
+_Socket = TypeVar("_Socket", bound=socket.socket)
 
 #: All of them. A child has copies, which would keep a connection that its client closes or resets.
 _SOCKETS: Final[WeakSet[socket.socket]] = WeakSet()
@@ -23,8 +26,16 @@ def client_socket(family: int, kind: int) -> socket.socket:
     :param kind: SOCK_STREAM or SOCK_DGRAM.
     :raises OSError: the system has none.
     """
+    return closed_in_children(lambda: socket.socket(family, kind))
+
+
+def closed_in_children(make: Callable[[], _Socket]) -> _Socket:
+    """Return what *make* returns, which children forked from now on close at once.
+
+    :param make: makes a socket, without waiting: no other thread can fork meanwhile.
+    """
     with _MAKING:
-        sock = socket.socket(family, kind)
+        sock = make()
         _SOCKETS.add(sock)
     return sock
 
