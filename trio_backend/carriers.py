@@ -12,6 +12,8 @@ from sansio_server.deferred import close, is_awaitable
 from sansio_server.ledger import current
 from sync_backend.thread_call import ThreadCall
 
+from .crowd import CROWD, Hold, SameTurn
+
 if TYPE_CHECKING:
     from .tasks import Tasks
     from .worker import Worker
@@ -64,14 +66,20 @@ async def carry_in_thread(
     call = ThreadCall(worker, hook, lent, client_address)
     failure: BaseException | None = None
     ended = False
+    hold = Hold() if len(server._ledger) > CROWD else None
 
     def work() -> None:
+        if hold is not None:
+            hold.wait()
         try:
             call.run()
         finally:
             waits.ended = True
 
+    @trio.lowlevel.enable_ki_protection  # or Ctrl-C might come between the thread and its release
     async def watch() -> None:
+        if hold is not None:
+            hold.release()
         try:
             await trio.sleep_forever()
         finally:
@@ -83,7 +91,10 @@ async def carry_in_thread(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch)
             try:
-                await trio.to_thread.run_sync(work, limiter=server._limiter())
+                limiter: Any = server._limiter()
+                if hold is not None:
+                    limiter = SameTurn(limiter)
+                await trio.to_thread.run_sync(work, limiter=limiter)
             except BaseException as error:  # noqa: BLE001 - passed on where no group is made of it
                 failure = error
             ended = True

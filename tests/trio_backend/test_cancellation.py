@@ -27,6 +27,7 @@ from trio_backend import (
     ListenerServer,
     TCPServer,
     UDPServer,
+    carriers,
     serve_listeners,
     serve_tcp,
     serve_unix,
@@ -363,6 +364,15 @@ def test_nothing_is_left_whenever_it_happens(
 ) -> None:
     run = partial(scenario, server_class, handler, blocking_handlers, action)
     for server in at_every_step(run, least=15 if issubclass(server_class, UDPServer) else 30):
+        check(server)
+
+
+@pytest.mark.parametrize("action", [cancel, stop, cut])
+def test_nothing_is_left_of_a_crowd(action: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where handlers are held until all have their threads."""
+    monkeypatch.setattr(carriers, "CROWD", 0)
+    run = partial(scenario, WatchedTCPServer, BlockingTalk, "threads", action)
+    for server in at_every_step(run, least=30):
         check(server)
 
 
