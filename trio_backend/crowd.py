@@ -22,13 +22,19 @@ CROWD: Final = 16
 class Hold:
     """Holds a handler in its thread until the loop's turn is over."""
 
+    __slots__ = ("_lock",)
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lock.acquire()
-        #: Lets the handler begin; to be called once, in the loop's next turn.
-        self.release = self._lock.release
-        #: Waits for that, in the handler's thread.
-        self.wait = self._lock.acquire
+
+    def release(self) -> None:
+        """Let the handler begin; to be called once, in the loop's next turn."""
+        self._lock.release()
+
+    def wait(self) -> None:
+        """Wait for that, in the handler's thread."""
+        self._lock.acquire()
 
 
 class SameTurn:
