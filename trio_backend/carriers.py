@@ -65,7 +65,6 @@ async def carry_in_thread(
     lent = server._thread_request(request, waits)
     call = ThreadCall(worker, hook, lent, client_address)
     failure: BaseException | None = None
-    ended = False
     hold = Hold() if len(server._ledger) > CROWD else None
 
     def work() -> None:
@@ -76,20 +75,9 @@ async def carry_in_thread(
         finally:
             waits.ended = True
 
-    @trio.lowlevel.enable_ki_protection  # or Ctrl-C might come between the thread and its release
-    async def watch() -> None:
-        if hold is not None:
-            hold.release()
-        try:
-            await trio.sleep_forever()
-        finally:
-            if not ended:
-                with trio.CancelScope(shield=True):
-                    await server._interrupt_thread(request)
-
     try:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(watch)
+            nursery.start_soon(_watch, server, request, waits, hold)
             try:
                 limiter: Any = server._limiter()
                 if hold is not None:
@@ -97,7 +85,7 @@ async def carry_in_thread(
                 await trio.to_thread.run_sync(work, limiter=limiter)
             except BaseException as error:  # noqa: BLE001 - passed on where no group is made of it
                 failure = error
-            ended = True
+            waits.ended = True
             nursery.cancel_scope.cancel()
         # Not reached when cancelled: what an interrupted handler raises is a consequence.
         if failure is not None:
@@ -106,6 +94,19 @@ async def carry_in_thread(
     finally:
         failure = None  # or it would hold itself
         call.drop()
+
+
+@trio.lowlevel.enable_ki_protection  # or Ctrl-C might come between the thread and its release
+async def _watch(server: Tasks, request: Any, waits: Waits, hold: Hold | None) -> None:
+    """Let the thread's handler begin; interrupt *request* if the thread is still at it."""
+    if hold is not None:
+        hold.release()
+    try:
+        await trio.sleep_forever()
+    finally:
+        if not waits.ended:
+            with trio.CancelScope(shield=True):
+                await server._interrupt_thread(request)
 
 
 def wait_in_thread(awaitable: Awaitable[Any]) -> Any:

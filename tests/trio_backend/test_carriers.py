@@ -17,8 +17,9 @@ import trio
 import trio.testing
 
 from sansio_server.handlers import BaseRequestHandler, StreamRequestHandler
-from trio_backend import TCPServer
+from trio_backend import TCPServer, carriers
 from trio_backend.carriers import Waits, check_carrier, wait_in_thread
+from trio_backend.crowd import CROWD
 
 from .support import HERE, MemoryServer, ask, connect, is_over, read_to_end, serving, until
 
@@ -183,8 +184,10 @@ async def test_a_client_that_is_gone_is_an_oserror(where: Any) -> None:
 # Limits of threads.
 
 
-async def test_a_handler_waits_for_a_thread() -> None:
+@pytest.mark.parametrize("crowd", [0, CROWD])
+async def test_a_handler_waits_for_a_thread(crowd: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where requests are closed before their handlers end there may be more of those."""
+    monkeypatch.setattr(carriers, "CROWD", crowd)
     may_end = threading.Event()
 
     class Slow(BaseRequestHandler):
@@ -211,6 +214,7 @@ async def test_a_handler_waits_for_a_thread() -> None:
             assert await read_to_end(client) == b""
         server.shutdown()
     assert server.seen == ["begun", "begun"]
+    assert server._limiter().borrowed_tokens == 0
 
 
 # Cancellation.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 import pytest
 import trio
@@ -12,7 +11,7 @@ from sansio_server.handlers import BaseRequestHandler
 from trio_backend import TCPServer, carriers
 from trio_backend.crowd import SameTurn
 
-from .support import HERE, connect, read_to_end, until
+from .support import HERE, connect, read_to_end
 
 CLIENTS = 5
 
@@ -46,36 +45,6 @@ async def test_handlers_in_a_crowd_begin_when_all_have_threads(
 async def test_handlers_of_few_clients_begin_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(carriers, "Hold", None)  # whoever asks for one fails
     assert len(await threads_seen_by_handlers(CLIENTS, monkeypatch)) == CLIENTS
-
-
-async def test_a_thread_in_a_crowd_is_waited_for_if_there_is_none(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Where requests are closed before their handlers end there may be more of those."""
-    monkeypatch.setattr(carriers, "CROWD", 0)
-    may_end = threading.Event()
-    begun: list[Any] = []
-
-    class Slow(BaseRequestHandler):
-        def handle(self) -> None:
-            begun.append(self)
-            self.server.shutdown_request(self.request)
-            assert may_end.wait(30)
-
-    class Server(TCPServer):
-        max_connections = 1
-
-    async with Server(HERE, Slow) as server, trio.open_nursery() as nursery:
-        await nursery.start(server.serve_forever)
-        clients = [await connect(server), await connect(server)]
-        await until(lambda: server._limiter().statistics().tasks_waiting == 1)
-        assert len(begun) == 1
-        may_end.set()
-        for client in clients:
-            assert await read_to_end(client) == b""
-        server.shutdown()
-    assert len(begun) == 2
-    assert server._limiter().borrowed_tokens == 0
 
 
 async def test_a_token_is_taken_without_giving_way() -> None:
