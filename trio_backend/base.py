@@ -59,6 +59,9 @@ class BaseServer(Controlled, Tasks):
         # What get_request() returned or raised while the loop waited in it.
         self._came: Any = None
         self._gathering: Gathering | None = None
+        # Loops whose requests may still reply, and whether the listener is to be closed after them.
+        self._replying: set[Loop] = set()
+        self._owes_closing = False
 
     if TYPE_CHECKING:
 
@@ -112,11 +115,13 @@ class BaseServer(Controlled, Tasks):
                     self._show_stop()
                     await self._refuse_who_came()
                     await self._drain_after_stop()
+                    self._replied(loop)
                 except BaseException as error:
                     nursery.cancel_scope.cancel()
                     self._show_stop()
                     await self._refuse_who_came()
                     await self._drain_at_once()
+                    self._replied(loop)
                     if not isinstance(error, OSError):
                         raise
                     failure = error
@@ -161,7 +166,11 @@ class BaseServer(Controlled, Tasks):
         with self._control.running_with(event, alarm) as loop:
             if self.stopping.is_set() and self._is_running():
                 self.stopping = trio.Event()
-            yield loop, alarm
+            self._replying.add(loop)
+            try:
+                yield loop, alarm
+            finally:
+                self._replied(loop)
 
     async def _sleep(self, alarm: Alarm, until: float) -> bool:
         """Sleep until a client is there, there is something else to do, or the time has come."""
@@ -228,13 +237,27 @@ class BaseServer(Controlled, Tasks):
     # Stopping.
 
     def server_close(self) -> Any:
-        """Close the server. A loop that still runs ends, as by :meth:`shutdown`."""
+        """Close the server. A loop that still runs ends, as by :meth:`shutdown`.
+
+        The socket of a datagram server is closed when that has drained, since requests under way
+        reply by it.
+        """
         self._happened(Event.CLOSE)
+        if self._replies_by_listener:
+            self._owes_closing = True  # before looking: the loop looks the other way round
+            if self._replying:
+                return
         if self._token is not None and self._is_elsewhere():
             with suppress(trio.RunFinishedError):
                 self._token.run_sync_soon(self._close_listener)
                 return
         self._close_listener()
+
+    def _replied(self, loop: Loop) -> None:
+        """Note that no request of *loop* replies any more, or that its time to do so is over."""
+        self._replying.discard(loop)
+        if self._owes_closing and not self._replying:
+            self._close_listener()
 
     def _is_elsewhere(self) -> bool:
         """Say whether a loop runs in another thread than this, and may be waiting."""

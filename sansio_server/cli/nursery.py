@@ -78,8 +78,7 @@ class _Served(running.Served):
     def stop(self) -> None:
         """Stop and drain, in its task."""
         self.server.shutdown()  # kept where the task is only about to begin
-        if not self.server._replies_by_listener:
-            self.server.server_close()
+        self.server.server_close()
 
 
 async def _serve_all(opened: Sequence[_Served]) -> None:
