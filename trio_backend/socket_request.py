@@ -14,6 +14,7 @@ import trio
 from .errors import as_sockets, as_streams
 from .files import TrioReader, TrioWriter
 from .gathering import LARGEST, Gathering
+from .pauses import Pauses
 from .time_limits import checked_seconds, in_time
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ _T = TypeVar("_T")
 _DONTWAIT: Final = int(getattr(socket, "MSG_DONTWAIT", 0))
 _CHUNK: Final = 65536
 
-#: Seconds between two attempts to send a datagram, at first and at most. The system does not tell
-#: when the receiver of a Unix datagram has room again: the sender's socket is always writable.
-_PAUSE_FIRST: Final = 0.001
-_PAUSE_LARGEST: Final = 0.1
+#: Methods of sockets that would hold up all tasks, and what there is instead.
+_BLOCKING: Final = {
+    "makefile": "await rfile and wfile of a StreamRequestHandler, or recv() and sendall()",
+    "sendfile": "await sendall() with what you read of the file",
+}
 
 
 class TrioRequest(trio.abc.HalfCloseableStream):
@@ -68,6 +70,8 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         return f"<{type(self).__name__} of {self._sock!r}>"
 
     def __getattr__(self, name: str) -> Any:
+        if name in _BLOCKING:
+            raise AttributeError(f"{name}() would block the other tasks: {_BLOCKING[name]}")
         if self._gathered:
             with suppress(OSError):  # whoever waits is told of it
                 self.send_gathered()
@@ -357,7 +361,7 @@ class TrioRequest(trio.abc.HalfCloseableStream):
         """
         *flags, address = where
         flag = (flags[0] if flags else 0) | _DONTWAIT
-        return await self._do(_Pauses().wait, self._sock.sendto, data, flag, address)
+        return await self._do(Pauses().wait, self._sock.sendto, data, flag, address)
 
     def send_reply(self, data: Buffer, address: Any, /) -> Awaitable[int] | None:
         """Send *data* as the last thing that a handler does: at once, without a checkpoint.
@@ -471,17 +475,6 @@ def _attempt(call: Callable[..., _T], *args: Any) -> _T | None:
         return call(*args)
     except BlockingIOError:
         return None
-
-
-class _Pauses:
-    """Waiting for what the system does not tell."""
-
-    def __init__(self) -> None:
-        self._seconds = _PAUSE_FIRST
-
-    async def wait(self, _: Any) -> None:
-        await trio.sleep(self._seconds)
-        self._seconds = min(2 * self._seconds, _PAUSE_LARGEST)
 
 
 async def _retry(

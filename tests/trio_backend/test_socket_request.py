@@ -80,6 +80,13 @@ async def test_timeouts_are_checked_and_told() -> None:
         assert ours.gettimeout() is None  # the mode of the socket is left alone
 
 
+@pytest.mark.parametrize("name", ["makefile", "sendfile"])
+def test_what_would_block_is_not_there(name: str, pair: tuple[TrioRequest, socket.socket]) -> None:
+    with pytest.raises(AttributeError, match=rf"{name}\(\) would block the other tasks: await "):
+        getattr(pair[0], name)
+    assert not hasattr(pair[0], name)
+
+
 async def test_default_timeouts_become_those_of_the_request() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
