@@ -175,7 +175,8 @@ class SocketHooks(ServerHooks):
         timeout is the program's, which may read and set it.
         """
         if not self._listener_is_dead():  # an override may serve a socket of another kind
-            os.set_blocking(self.fileno(), False)
+            with suppress(OSError):  # it was closed just now, which ends the loop
+                os.set_blocking(self.fileno(), False)
 
     def _gets_requests_itself(self) -> bool:
         """Say whether ``get_request`` is known not to wait, since no override stands in for it."""

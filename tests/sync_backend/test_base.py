@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -326,6 +327,21 @@ def test_a_server_may_be_closed_while_several_threads_wait_and_a_client_comes() 
             with connect(server):
                 server.server_close()
         assert server._lifecycle.loop is State.IDLE
+
+
+@pytest.mark.parametrize("serve", [TCPServer.serve_forever, TCPServer.handle_request])
+def test_a_server_may_be_closed_while_its_listener_is_made_ready(
+    serve: Callable[[TCPServer], None],
+) -> None:
+    class Closing(TCPServer):
+        def _listener_is_dead(self) -> bool:
+            dead = super()._listener_is_dead()
+            self.server_close()
+            return dead
+
+    server = Closing(HERE, Upper)
+    serve(server)
+    assert server._lifecycle.loop is State.IDLE
 
 
 # get_request().
