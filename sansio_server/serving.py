@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 import attrs
 
 from .accept_errors import FATAL_ERRNOS, AcceptError, classify_accept_error
+from .driver import take_in
 from .hooks import LOGGER, ServerHooks
 from .ledger import Place
 from .lifecycle import Event, State
@@ -196,6 +197,20 @@ class Serving(ServerHooks):
             self._emit(TraceKind.OVERLOAD, 0, "shed")
             return _TELL
         return _VERIFY
+
+    def _take_in(self, pair: Any) -> tuple[Step, Any, Any, Place]:
+        """Take a place for *pair*, which ``get_request()`` has returned.
+
+        Call this in the loop, before the next request. Returns what :func:`~.driver.drive` is to be
+        called with, there or in whatever else is to serve the request.
+        """
+        request, client_address = pair
+        if self.trace is not None:
+            request = self._observed(request)
+        entry = _VERIFY
+        if self.when_full != "wait" or self._backoff.delay:  # otherwise that is what comes out
+            entry = self._came_in()
+        return entry, request, client_address, take_in(self, request, client_address)
 
     def _accept_failed(self, error: OSError) -> None:
         """Note that ``get_request()`` raised *error*.

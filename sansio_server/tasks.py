@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 from .deferred import Deferred, Later, is_awaitable
 from .drain import DrainReport
 from .draining import Draining
-from .driver import continue_request, drive, take_in
+from .driver import continue_request, drive
 from .handlers import is_asynchronous
 from .ledger import Place, current
 from .lifecycle import RUNNING, Event, State
@@ -100,7 +100,7 @@ class TaskServer(Draining):
                 self._not_fetched(error)
                 break
             # Here, not in the task, or all who are there would seem to have room.
-            place, entry, request, client_address = self._take_in(pair)
+            entry, request, client_address, place = self._take_in(pair)
             worker = begin(place, entry, request, client_address)
             self._workers[place] = place.worker = worker
             if lifecycle.loop not in RUNNING or self._admission() is _WAIT:
@@ -115,14 +115,6 @@ class TaskServer(Draining):
         """
         if not isinstance(error, BlockingIOError):  # nobody is there after all
             self._accept_failed(error)
-
-    def _take_in(self, pair: Any) -> tuple[Place, Step, Any, Any]:
-        """Return a place for what was fetched, its entry, the request, and the client's address."""
-        request, client_address = pair
-        if self.trace is not None:
-            request = self._observed(request)
-        entry = self._came_in()
-        return take_in(self, request, client_address), entry, request, client_address
 
     async def _serve(self, place: Place, entry: Step, request: Any, client_address: Any) -> None:
         """Serve a request from its entry to its end.

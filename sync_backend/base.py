@@ -9,7 +9,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from sansio_server.deferred import as_coroutine, is_awaitable
-from sansio_server.driver import continue_request, drive, place_of, run_blocking, take_in
+from sansio_server.driver import continue_request, drive, place_of, run_blocking
 from sansio_server.ledger import Place
 from sansio_server.lifecycle import STOPS, Event
 from sansio_server.loop import request_loop, serve_loop
@@ -24,7 +24,7 @@ from .wakeup import Wakeup
 
 __all__ = ["BaseServer"]
 
-_HERE, _VERIFY = Step.HERE, Step.VERIFY
+_HERE = Step.HERE
 
 _Self = TypeVar("_Self", bound="BaseServer")
 
@@ -100,18 +100,8 @@ class BaseServer(Controlled, Draining):
             pair = self._next_request()
             if pair is None:
                 return False
-        self._drive(*self._taken_in(pair))
+        self._drive(*self._take_in(pair))
         return True
-
-    def _taken_in(self, pair: Any) -> tuple[Step, Any, Any, Place]:
-        """Take a place for what ``get_request()`` has returned; return what is to be driven."""
-        request, client_address = pair
-        if self.trace is not None:
-            request = self._observed(request)
-        entry = _VERIFY
-        if self.when_full != "wait" or self._backoff.delay:
-            entry = self._came_in()
-        return entry, request, client_address, take_in(self, request, client_address)
 
     def _drive(self, entry: Step, request: Any, client_address: Any, place: Place) -> None:
         """Drive a request from *entry* on, as far as this thread does."""

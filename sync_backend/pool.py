@@ -301,7 +301,7 @@ class _Pool:
             pair = server._next_request()
             if pair is None:
                 return None
-            taken = server._taken_in(pair)
+            taken = server._take_in(pair)
             member.place = taken[3]
             return taken
         finally:
@@ -331,7 +331,7 @@ class _Pool:
                         continue
                     pair = server._next_request()
                     if pair is not None:
-                        taken = server._taken_in(pair)
+                        taken = server._take_in(pair)
                         member.place = taken[3]
                         return taken
         finally:

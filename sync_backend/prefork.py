@@ -277,8 +277,8 @@ class PreforkMixIn(SharedListenerMixIn):
                 if place.request is not None:
                     self._cut(place, "drain")
 
-    def _taken_in(self, pair: Any) -> tuple[Step, Any, Any, Place]:
-        taken = super()._taken_in(pair)
+    def _take_in(self, pair: Any) -> tuple[Step, Any, Any, Place]:
+        taken = super()._take_in(pair)
         if self._channel is not None:
             number = taken[3].number
             if number >= self._left:

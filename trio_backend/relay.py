@@ -136,7 +136,7 @@ class Relay:
     def _begin(self, runner: _Runner, turn: _Turn, pair: Any) -> Begun | None:
         """Serve a request in a context of its own, as if in a task of its own, until it waits."""
         server, task = self._server, runner.task
-        place, entry, request, client_address = server._take_in(pair)
+        entry, request, client_address, place = server._take_in(pair)
         worker = Worker(place, request, scope=runner.scope)
         worker.task = task
         server._workers[place] = place.worker = worker

@@ -174,9 +174,9 @@ def test_what_may_wait_is_called_once_for_each_wake_up() -> None:
 
 def test_nobody_comes_in_after_a_stop() -> None:
     class Stopping(Server):
-        def _came_in(self) -> Step:
+        def _take_in(self, pair: Any) -> tuple[Step, Any, Any, Place]:
             self._happened(Event.SHUTDOWN)
-            return super()._came_in()
+            return super()._take_in(pair)
 
     server = Stopping(clients="ab")
     [task] = server.run_let_in()
