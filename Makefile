@@ -7,8 +7,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-# A process for each core; a module's tests stay together, so that they run in their order.
-parallel = --numprocesses=auto --dist=loadfile
+# A process for each core and one more, since tests wait for processes of their own; a module's tests stay together, so
+# that they run in their order.
+parallel = --numprocesses=$$('$(bin)/python' -c 'import os; print(os.cpu_count() + 1)') --dist=loadfile
 
 bin := $(VENV)/bin
 stamp := $(VENV)/.installed
