@@ -64,6 +64,10 @@ class BlockingRequest:
         """Send all of *data*."""
         self._sock.sendall(data, flags)
 
+    def send_reply(self, data: Buffer, address: Any, /) -> None:
+        """Send *data* as the last thing that a handler does; nothing is to be awaited."""
+        self._sock.sendto(data, address)
+
     async def sendto(self, data: Buffer, *where: Any) -> int:
         """Send *data* as a datagram: to an address, or with flags and to an address."""
         return self._sock.sendto(data, *where)

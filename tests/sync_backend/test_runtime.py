@@ -56,6 +56,18 @@ def test_what_waits_is_awaited(pair: Pair) -> None:
     assert peer.recv(100) == b"to the peer"
 
 
+def test_a_reply_is_sent_without_a_wait() -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as theirs,
+    ):
+        theirs.bind(("127.0.0.1", 0))
+        theirs.settimeout(30)
+        request = BlockingRequest(ours)
+        request.send_reply(b"reply", theirs.getsockname())
+        assert theirs.recv(100) == b"reply"
+
+
 def test_files_are_offered(pair: Pair) -> None:
     request, peer = pair
     rfile, wfile = request.async_files(-1)
