@@ -191,7 +191,7 @@ def drive(
     """
     if current.get() is not place:  # as it is where the rest runs in place
         current.set(place)
-    if server.trace is None and server._carrier is None and server._only_continues is None:
+    if server.trace is None and server._carrier is None:
         return _STRAIGHT[step](server, request, client_address, place)
     return _walk(server, step, request, client_address, place)
 
@@ -262,9 +262,19 @@ def _compiled(entry: Step) -> _Run:
         name, takes_address = HOOKS[step]
         arguments = "request, client_address" if takes_address else "request"
         usual = step is _VERIFY
+        call = f"{indent}result = server.{name}({arguments})"
+        if _SPECIAL.get(name) is _CHOICE:
+            lines += [
+                f"{indent}only_continues = server._only_continues",
+                f"{indent}if only_continues is not None and only_continues(server.{name}):",
+                f"{indent}    result = continue_request(server, HERE, {arguments}, None, place)",
+                f"{indent}else:",
+                f"    {call}",
+            ]
+        else:
+            lines.append(call)
         step = REQUEST_STEPS[step][_OK]
         lines += [
-            f"{indent}result = server.{name}({arguments})",
             f"{indent}if result is {usual or None} and waiting.get() is None:",
             f"{indent}    step = {step.name}",
         ]
