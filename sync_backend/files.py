@@ -35,7 +35,7 @@ class BlockingReader(AsyncReader):
 
         :raises LineTooLong: *size* is negative and no line ends within the limit.
         """
-        if size >= 0 or len(self._buffer):
+        if size >= 0 or self._buffer.left:
             return await super().readline(size)
         line = self._file.readline(DEFAULT_LIMIT)
         if len(line) == DEFAULT_LIMIT and line[-1:] != b"\n":
