@@ -40,8 +40,11 @@ def _children() -> frozenset[int]:
     except ChildProcessError:
         return frozenset()
     # There are some; only now pay for a look at which.
-    tasks = _PROC.glob("self/task/*/children")
-    return frozenset(int(pid) for task in tasks for pid in task.read_text().split())
+    found: set[int] = set()
+    for task in _PROC.glob("self/task/*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that just ended
+            found.update(map(int, task.read_text().split()))
+    return frozenset(found)
 
 
 def _descriptors() -> frozenset[str]:

@@ -281,6 +281,11 @@ def resettable(way: str) -> None:
 # Leaks.
 
 
+def other_threads() -> set[threading.Thread]:
+    """Return the threads beside the main one."""
+    return set(threading.enumerate()) - {threading.main_thread()}
+
+
 def quiet_now_and_then(way: str, reuse: str) -> None:
     """Serve; at SIGTERM fall silent, with nothing under way, until we are told to go on."""
     with ALL_WAYS[way](HERE, sync_backend.BaseRequestHandler) as server:
@@ -292,6 +297,7 @@ def quiet_now_and_then(way: str, reuse: str) -> None:
             server.drain()
             if reuse:
                 server._threads.dismiss()  # how many it took is a matter of chance
-            for member in list(getattr(server, "_members", ())):
-                member.join()
-            say("quiet")
+            else:
+                for thread in other_threads():
+                    thread.join(PATIENCE)
+            say("quiet", *(thread.name for thread in other_threads()))
